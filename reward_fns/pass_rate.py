@@ -1,0 +1,216 @@
+"""Rewards from tests alone: `PassRate` gives partial credit, `AllPass` is the paper's binary reward.
+
+Covers: running a completion's program, tests withheld from the reward, verdicts that do not earn, bonus and
+    penalties around the value.
+Does not cover: reward models (mixed.py).
+Hostile input: a bad sample (no program, one that hangs, crashes or cheats) gets its value; nothing is raised for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from acecoder_rl.completions import Program, extract_program
+from acecoder_rl.problems import Problem
+from acecoder_rl.sandbox.remote import Settings
+from acecoder_rl.sandbox.verdict import Verdict
+from reward_fns.holdout import withheld
+from reward_fns.reward import BOUND, Reward
+from reward_fns.sandboxes import find
+
+
+@dataclass(frozen=True, kw_only=True)
+class TestReward:
+    """What the rewards have in common. Small, immutable, picklable; it finds the machine's sandbox when asked.
+
+    A problem with mode "eval" (from an eval label) gets the plain value: 1.0 when all its tests pass, else 0.0.
+
+    Args:
+        holdout: share of a problem's tests that is run and logged but does not earn; in [0, 1).
+        full_pass_bonus: added when every test that earns passed; >= 0.
+        no_program_penalty: subtracted when the completion has no program; >= 0.
+        truncated_penalty: subtracted when the completion was cut off; >= 0.
+        overlong_penalty: subtracted when the program is longer than `overlong_chars`; >= 0.
+        overlong_chars: characters of the program.
+        allow_shared: let verdicts earn that were reached in the program's own process (tests that patch it).
+        allow_claimed: let verdicts earn that rest on the program's own `__eq__` or exception classes, where the
+            tests name its classes.
+        sandbox: how the sandbox is built where none runs yet, and the limits of our programs.
+    """
+
+    __test__ = False  # not a pytest class
+
+    holdout: float = 0.0
+    full_pass_bonus: float = 0.0
+    no_program_penalty: float = 0.0
+    truncated_penalty: float = 0.0
+    overlong_penalty: float = 0.0
+    overlong_chars: int = 20_000
+    allow_shared: bool = False
+    allow_claimed: bool = True
+    sandbox: Settings = field(default_factory=Settings)
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if item.type == "float":
+                if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= BOUND:
+                    raise ValueError(f"{item.name} is {value!r}: give a number from 0 to {BOUND:g}")
+            elif item.type == "bool" and not isinstance(value, bool):
+                raise ValueError(f"{item.name} is {value!r}: give true or false")
+        if self.holdout >= 1:
+            raise ValueError(f"holdout is {self.holdout!r}: give a share below 1, such as 0.2")
+        if not isinstance(self.overlong_chars, int) or self.overlong_chars < 1:
+            raise ValueError(f"overlong_chars is {self.overlong_chars!r}: give a whole number above 0")
+        if self.bound() > BOUND:
+            raise ValueError(
+                f"values may reach {self.bound():g} with these weights, bonuses and penalties, but trainers clip "
+                f"rewards at {BOUND:g}: make them smaller"
+            )
+
+    def __call__(self, problem: Problem, completion: str, truncated: bool = False) -> Reward:
+        """`score` for callers without an event loop; blocks the calling thread."""
+        return _wait_for(self.score(problem, completion, truncated))
+
+    async def score(self, problem: Problem, completion: str, truncated: bool = False) -> Reward:
+        """The reward of one completion.
+
+        Args:
+            truncated: the trainer's word that it cut the completion off.
+
+        Raises:
+            TypeError: the completion is not a string (the caller's mistake, so never a value of 0).
+            SandboxError: the sandbox itself failed.
+        """
+        if not isinstance(completion, str):
+            raise TypeError(f"completion is {type(completion).__name__}: give the model's text as str")
+        program = extract_program(completion, problem.tests)
+        truncated = truncated or program.truncated
+        verdict, scores = await asyncio.gather(
+            self._run(problem, program), self._scores(problem, completion, program, truncated)
+        )
+        facts = self._facts(problem, program, truncated, verdict)
+        if problem.mode == "eval":
+            value = facts["all_passed"]
+        else:
+            value = self._value(problem, facts, scores) + self._shaping(program, facts)
+        return Reward(value, facts | scores, verdict)
+
+    def test_value(self, facts: dict[str, float]) -> float:
+        """What the tests alone earn, in [0, 1]."""
+        raise NotImplementedError
+
+    def bound(self) -> float:
+        """No value is larger than this, nor smaller than its negative."""
+        penalties = self.no_program_penalty + self.truncated_penalty + self.overlong_penalty
+        return self._largest() + max(self.full_pass_bonus, penalties)
+
+    def _largest(self) -> float:
+        return 1.0
+
+    def _value(self, problem: Problem, facts: dict[str, float], scores: dict[str, float]) -> float:
+        return self.test_value(facts)
+
+    async def _scores(
+        self, problem: Problem, completion: str, program: Program, truncated: bool
+    ) -> dict[str, float]:
+        return {}
+
+    def _stops_early(self, problem: Problem) -> bool:
+        return False
+
+    async def _run(self, problem: Problem, program: Program) -> Verdict | None:
+        if not program.code:
+            return None
+        # A problem's own limits outrank the recipe's, as in `acecoder-rl score`.
+        options: dict[str, Any] = {"stop_at_first_failure": self._stops_early(problem)}
+        if problem.limits is not None:
+            options["limits"] = problem.limits
+        return await find(self.sandbox).arun(program.code, problem.tests, **options)
+
+    def _facts(
+        self, problem: Problem, program: Program, truncated: bool, verdict: Verdict | None
+    ) -> dict[str, float]:
+        outcomes = verdict.outcomes if verdict else ()
+        held = withheld(problem.tests, 0 if problem.mode == "eval" else self.holdout)
+        claimed = verdict is not None and verdict.claimed
+        refused = verdict is not None and (
+            (verdict.isolation == "shared" and not self.allow_shared) or (claimed and not self.allow_claimed)
+        )
+        passed = [not refused and outcome.status == "passed" for outcome in outcomes]
+        passed = passed or [False] * len(problem.tests)
+        earning = [good for index, good in enumerate(passed) if index not in held]
+        rate = sum(earning) / len(earning)
+        # After an early stop only one thing is known: not all passed.
+        rate = float(all(earning)) if self._stops_early(problem) else rate
+        return {
+            "pass_rate": rate,
+            "all_passed": float(all(earning)),
+            "holdout_pass_rate": sum(passed[index] for index in held) / len(held) if held else rate,
+            "timeouts": float(sum(outcome.status == "timeout" for outcome in outcomes)),
+            "syntax_errors": float(verdict is not None and verdict.status == "syntax_error"),
+            "no_program": float(verdict is None),
+            "truncated": float(truncated),
+            "refused": float(refused),
+            "claimed": float(claimed),
+            "sandbox_seconds": verdict.cpu_seconds if verdict else 0.0,
+        }
+
+    def _shaping(self, program: Program, facts: dict[str, float]) -> float:
+        return (
+            self.full_pass_bonus * facts["all_passed"]
+            - self.no_program_penalty * facts["no_program"]
+            - self.truncated_penalty * facts["truncated"]
+            - self.overlong_penalty * (len(program.code) > self.overlong_chars)
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class PassRate(TestReward):
+    """The share of the tests that pass: partial credit. Arguments: those of TestReward."""
+
+    def test_value(self, facts: dict[str, float]) -> float:
+        """The pass rate."""
+        return facts["pass_rate"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AllPass(TestReward):
+    """1.0 when all tests pass, else 0.0: the paper's rule reward (section 4.2). Arguments: those of TestReward.
+
+    It stops at the first test that fails, unless tests are withheld, which have to run: `pass_rate` then is
+    0.0 or 1.0 as well, because the tests behind the failure are unknown.
+    """
+
+    def test_value(self, facts: dict[str, float]) -> float:
+        """Whether all passed."""
+        return facts["all_passed"]
+
+    def _stops_early(self, problem: Problem) -> bool:
+        return self.holdout == 0 and problem.mode == "train"
+
+
+def _wait_for(coroutine: Any) -> Any:
+    """Run a coroutine to its end, also where this thread runs an event loop already (notebooks)."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(coroutine)
+    box: list[Any] = []
+
+    def work() -> None:
+        try:
+            box.append((asyncio.run(coroutine), None))
+        except BaseException as error:  # the caller's thread raises it
+            box.append((None, error))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    result, error = box[0]
+    if error is not None:
+        raise error
+    return result
