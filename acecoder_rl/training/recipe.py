@@ -1,0 +1,220 @@
+"""What a recipe may say: the sections of a recipe's YAML, their fields, defaults and ranges.
+
+Covers: types and ranges of single fields. Field names are OpenRLHF's where it has one for the thing.
+Does not cover: reading the file and its errors (load.py), fields that must fit each other (checks.py), OpenRLHF's
+    flags (flags.py).
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+Positive = Annotated[int, Field(ge=1)]
+Estimator = Literal["gae", "reinforce", "reinforce_baseline", "rloo", "group_norm", "dr_grpo"]
+
+
+class Section(BaseModel):
+    """A section: unknown keys are errors, values are not converted behind the user's back."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Model(Section):
+    """The policy.
+
+    Attributes:
+        path: a folder, or a model id of the Hugging Face Hub.
+        critic_path: the critic of PPO (`gae`) starts from it; None = from the policy.
+        attention: None = "flash_attention_2" on GPU, "sdpa" on CPU.
+    """
+
+    path: str
+    critic_path: str | None = None
+    attention: str | None = None
+
+
+class Source(Section):
+    """Problems to train or to evaluate on.
+
+    Attributes:
+        path: a JSONL or Parquet file, "starter:train" or "starter:eval", or a dataset id of the Hub; rows in any
+            form that `Problem.from_record` reads.
+        split: of a Hub dataset.
+        weight: how often its problems are drawn, relative to the other sources; 1 = each problem once.
+        subset: "hard" = the paper's choice by the pass rates of the row's `inferences`.
+        max_problems: the first so many, after `subset`.
+    """
+
+    path: str
+    split: str = "train"
+    weight: Annotated[float, Field(gt=0, strict=False)] = 1.0
+    subset: Literal["all", "hard"] = "all"
+    max_problems: Positive | None = None
+
+
+class Data(Section):
+    """Problems, and how a problem becomes a prompt.
+
+    Attributes:
+        train, eval: a path, a Source, or a list of Sources.
+        prompt_template: the user's turn; `{question}` stands for the problem's question, `{first_test}` for its
+            first test.
+        system_prompt: None = none (a tokenizer's chat template may still add its own).
+        chat: render with the tokenizer's chat template; false for base models: the prompt is the bare text.
+        assistant_prefix: what the answer starts with, such as an opening fence; part of the prompt for the model,
+            part of the completion for the reward.
+        max_prompt_tokens: longer prompts are left out and counted (OpenRLHF would cut them from the left).
+    """
+
+    train: list[Source]
+    eval: list[Source] = []
+    prompt_template: str = "{question}"
+    system_prompt: str | None = None
+    chat: bool = True
+    assistant_prefix: str = ""
+    max_prompt_tokens: Positive = 2048
+
+    @field_validator("train", "eval", mode="before")
+    @classmethod
+    def _sources(cls, value: Any) -> Any:
+        items = value if isinstance(value, list) else [value]
+        return [{"path": item} if isinstance(item, str) else item for item in items]
+
+
+class Rollout(Section):
+    """Sampling of completions by the vLLM engines.
+
+    Attributes:
+        batch_size: prompts a step.
+        n_samples_per_prompt: completions a prompt.
+        micro_batch_size: sequences at once, a GPU, for the log-probs.
+        max_new_tokens: of a completion.
+        dynamic_filtering: replace prompts whose completions all pass or all fail.
+    """
+
+    batch_size: Positive
+    n_samples_per_prompt: Positive
+    micro_batch_size: Positive = 4
+    max_new_tokens: Positive = 2048
+    temperature: Annotated[float, Field(gt=0, strict=False)] = 1.0
+    top_p: Annotated[float, Field(gt=0, le=1, strict=False)] = 1.0
+    dynamic_filtering: bool = False
+
+
+class Train(Section):
+    """The update, and when to evaluate and save.
+
+    Attributes:
+        advantage_estimator: "reinforce" is REINFORCE++, "gae" is PPO with a critic.
+        episodes: passes over the data.
+        max_epochs: passes over a rollout.
+        batch_size: samples an optimizer step.
+        micro_batch_size: samples at once, a GPU.
+        learning_rate, lr_scheduler, warmup_ratio, min_lr_ratio: of the policy.
+        critic_learning_rate: of the critic, with "gae".
+        critic_warmup_steps: steps with the policy frozen.
+        kl_coef: 0 = no reference model.
+        kl_in_loss: as a loss instead of in the reward.
+        clip: PPO's clip range.
+        max_norm: of the gradient.
+        save_steps: steps between checkpoints, from which `--resume` goes on; None = none.
+        keep_checkpoints: older ones are deleted.
+        eval_steps: steps between evaluations on `data.eval`; None = none.
+        eval_n_samples_per_prompt, eval_temperature: for these.
+    """
+
+    advantage_estimator: Estimator
+    episodes: Positive = 1
+    max_epochs: Positive = 1
+    batch_size: Positive = 128
+    micro_batch_size: Positive = 8
+    learning_rate: Annotated[float, Field(gt=0)]
+    lr_scheduler: str = "cosine_with_min_lr"
+    warmup_ratio: Annotated[float, Field(ge=0, le=1, strict=False)] = 0.03
+    min_lr_ratio: Annotated[float, Field(ge=0, le=1, strict=False)] = 0.1
+    critic_learning_rate: Annotated[float, Field(gt=0)] = 9e-6
+    critic_warmup_steps: Annotated[int, Field(ge=0)] = 0
+    kl_coef: Annotated[float, Field(ge=0, strict=False)] = 0.01
+    kl_estimator: Literal["k1", "k2", "k3"] = "k1"
+    kl_in_loss: bool = False
+    clip: Annotated[float, Field(gt=0, lt=1, strict=False)] = 0.2
+    gamma: Annotated[float, Field(gt=0, le=1, strict=False)] = 1.0
+    lambd: Annotated[float, Field(gt=0, le=1, strict=False)] = 1.0
+    max_norm: Annotated[float, Field(gt=0, strict=False)] = 1.0
+    seed: int = 42
+    save_steps: Positive | None = None
+    keep_checkpoints: Positive = 3
+    eval_steps: Positive | None = None
+    eval_n_samples_per_prompt: Positive = 4
+    eval_temperature: Annotated[float, Field(ge=0, strict=False)] = 1.0
+
+
+class Resources(Section):
+    """Who runs where. All figures are a node's; more nodes have more of the same.
+
+    Attributes:
+        device: "cpu" runs everything on the CPU in fp32, with logical GPUs.
+        nodes, gpus_per_node: what the run may use.
+        actor_gpus_per_node: GPUs that train the policy.
+        reference_gpus_per_node: of the reference model (`train.kl_coef` > 0); None = as the actor.
+        critic_gpus_per_node: of the critic ("gae"); None = as the actor.
+        engines_per_node: vLLM engines.
+        tensor_parallel_size: GPUs of an engine.
+        colocate: "all" models and engines share the actor's GPUs and take turns, "actor_ref" policy and
+            reference share theirs, "none" of them share.
+        gpu_memory_utilization: of an engine.
+        zero_stage: of DeepSpeed.
+        threads: of a model or an engine on CPU; None = the cores granted.
+    """
+
+    device: Literal["gpu", "cpu"] = "gpu"
+    nodes: Positive = 1
+    gpus_per_node: Positive = 8
+    actor_gpus_per_node: Positive
+    reference_gpus_per_node: Positive | None = None
+    critic_gpus_per_node: Positive | None = None
+    engines_per_node: Positive
+    tensor_parallel_size: Positive = 1
+    colocate: Literal["all", "actor_ref", "none"] = "none"
+    gpu_memory_utilization: Annotated[float, Field(gt=0, lt=1)] = 0.85
+    zero_stage: Literal[0, 1, 2, 3] = 3
+    adam_offload: bool = False
+    gradient_checkpointing: bool = False
+    packing_samples: bool = False
+    threads: Positive | None = None
+
+
+class Logging(Section):
+    """Where a run leaves what it has to tell.
+
+    Attributes:
+        folder: of the run; None = runs/<name of the recipe>.
+        tensorboard: write event files to <folder>/tensorboard.
+        wandb_project: log to Weights & Biases, with the key in WANDB_API_KEY.
+    """
+
+    folder: str | None = None
+    tensorboard: bool = True
+    wandb_project: str | None = None
+
+
+class Recipe(Section):
+    """A training run.
+
+    Attributes:
+        reward: as `reward_fns.from_config` takes it.
+        sandbox: workers, require, python, preload and the fields of `acecoder_rl.sandbox.Limits`.
+        openrlhf: any further flag of OpenRLHF, without its dashes, verbatim: `actor.dual_clip: 3.0`.
+    """
+
+    model: Model
+    data: Data
+    reward: dict[str, Any]
+    sandbox: dict[str, Any] = {}
+    rollout: Rollout
+    train: Train
+    resources: Resources
+    logging: Logging = Logging()
+    openrlhf: dict[str, Any] = {}
