@@ -1,18 +1,50 @@
 """What a recipe may say: the sections of a recipe's YAML, their fields, defaults and ranges.
 
-Covers: types and ranges of single fields. Field names are OpenRLHF's where it has one for the thing.
-Does not cover: reading the file and its errors (load.py), fields that must fit each other (checks.py), OpenRLHF's
-    flags (flags.py).
+Covers: types and ranges of single fields, and `RecipeError`. Field names are OpenRLHF's where it has one for
+    the thing.
+Does not cover: reading the file (load.py, mistakes.py), fields that must fit each other (checks.py),
+    OpenRLHF's flags (flags.py).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 Positive = Annotated[int, Field(ge=1)]
+Text = Annotated[str, Field(min_length=1)]
+# Floats are strict: a whole number will do, a bool or a text will not.
+Above0 = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+AtLeast0 = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Above0To1 = Annotated[float, Field(gt=0, le=1)]
 Estimator = Literal["gae", "reinforce", "reinforce_baseline", "rloo", "group_norm", "dr_grpo"]
+# Those of transformers that need no arguments beyond OpenRLHF's.
+Scheduler = Literal[
+    "linear",
+    "cosine",
+    "cosine_with_restarts",
+    "polynomial",
+    "constant",
+    "constant_with_warmup",
+    "inverse_sqrt",
+    "cosine_with_min_lr",
+    "cosine_warmup_with_min_lr",
+]
+
+
+class RecipeError(ValueError):
+    """Mistakes in a recipe, all of them, one a line: place, field, value, mend.
+
+    Attributes:
+        mistakes: the lines.
+    """
+
+    def __init__(self, mistakes: Iterable[str]) -> None:
+        self.mistakes = tuple(mistakes)
+        super().__init__("\n".join(self.mistakes))
 
 
 class Section(BaseModel):
@@ -26,30 +58,31 @@ class Model(Section):
 
     Attributes:
         path: a folder, or a model id of the Hugging Face Hub.
-        critic_path: the critic of PPO (`gae`) starts from it; None = from the policy.
-        attention: None = "flash_attention_2" on GPU, "sdpa" on CPU.
+        critic_path: the critic of PPO (`gae`) starts from it, its value head too where it has one; None =
+            from the policy, with a new value head.
+        attention: transformers' name of an implementation; None = "flash_attention_2" on GPU, "sdpa" on CPU.
     """
 
-    path: str
-    critic_path: str | None = None
-    attention: str | None = None
+    path: Text
+    critic_path: Text | None = None
+    attention: Text | None = None
 
 
 class Source(Section):
     """Problems to train or to evaluate on.
 
     Attributes:
-        path: a JSONL or Parquet file, "starter:train" or "starter:eval", or a dataset id of the Hub; rows in any
-            form that `Problem.from_record` reads.
+        path: a JSONL or Parquet file, "starter:train" or "starter:eval", or a dataset id of the Hub; rows in
+            any form that `Problem.from_record` reads.
         split: of a Hub dataset.
         weight: how often its problems are drawn, relative to the other sources; 1 = each problem once.
         subset: "hard" = the paper's choice by the pass rates of the row's `inferences`.
         max_problems: the first so many, after `subset`.
     """
 
-    path: str
-    split: str = "train"
-    weight: Annotated[float, Field(gt=0, strict=False)] = 1.0
+    path: Text
+    split: Text = "train"
+    weight: Above0 = 1.0
     subset: Literal["all", "hard"] = "all"
     max_problems: Positive | None = None
 
@@ -59,16 +92,17 @@ class Data(Section):
 
     Attributes:
         train, eval: a path, a Source, or a list of Sources.
-        prompt_template: the user's turn; `{question}` stands for the problem's question, `{first_test}` for its
-            first test.
+        prompt_template: the user's turn; `{question}` stands for the problem's question, `{first_test}` for
+            its first test.
         system_prompt: None = none (a tokenizer's chat template may still add its own).
         chat: render with the tokenizer's chat template; false for base models: the prompt is the bare text.
-        assistant_prefix: what the answer starts with, such as an opening fence; part of the prompt for the model,
-            part of the completion for the reward.
+        assistant_prefix: what the answer starts with, such as an opening fence; part of the prompt for the
+            model, part of the completion for the reward.
         max_prompt_tokens: longer prompts are left out and counted (OpenRLHF would cut them from the left).
+            With `rollout.max_new_tokens` it is the length that an engine must hold.
     """
 
-    train: list[Source]
+    train: Annotated[list[Source], Field(min_length=1)]
     eval: list[Source] = []
     prompt_template: str = "{question}"
     system_prompt: str | None = None
@@ -79,6 +113,8 @@ class Data(Section):
     @field_validator("train", "eval", mode="before")
     @classmethod
     def _sources(cls, value: Any) -> Any:
+        if value is None:
+            return None
         items = value if isinstance(value, list) else [value]
         return [{"path": item} if isinstance(item, str) else item for item in items]
 
@@ -88,18 +124,19 @@ class Rollout(Section):
 
     Attributes:
         batch_size: prompts a step.
-        n_samples_per_prompt: completions a prompt.
+        n_samples_per_prompt: completions a prompt; the group estimators compare them.
         micro_batch_size: sequences at once, a GPU, for the log-probs.
-        max_new_tokens: of a completion.
-        dynamic_filtering: replace prompts whose completions all pass or all fail.
+        max_new_tokens: of a completion; longer ones are cut off, and the reward is told.
+        temperature, top_p: of the sampling.
+        dynamic_filtering: replace prompts whose completions all earn 0 or all earn 1.
     """
 
     batch_size: Positive
     n_samples_per_prompt: Positive
     micro_batch_size: Positive = 4
     max_new_tokens: Positive = 2048
-    temperature: Annotated[float, Field(gt=0, strict=False)] = 1.0
-    top_p: Annotated[float, Field(gt=0, le=1, strict=False)] = 1.0
+    temperature: Above0 = 1.0
+    top_p: Above0To1 = 1.0
     dynamic_filtering: bool = False
 
 
@@ -107,18 +144,24 @@ class Train(Section):
     """The update, and when to evaluate and save.
 
     Attributes:
-        advantage_estimator: "reinforce" is REINFORCE++, "gae" is PPO with a critic.
+        advantage_estimator: "reinforce" is REINFORCE++, "gae" is PPO with a critic; "reinforce_baseline",
+            "rloo", "group_norm" (GRPO) and "dr_grpo" compare the samples of one prompt.
         episodes: passes over the data.
         max_epochs: passes over a rollout.
         batch_size: samples an optimizer step.
         micro_batch_size: samples at once, a GPU.
-        learning_rate, lr_scheduler, warmup_ratio, min_lr_ratio: of the policy.
-        critic_learning_rate: of the critic, with "gae".
-        critic_warmup_steps: steps with the policy frozen.
-        kl_coef: 0 = no reference model.
+        learning_rate: of the policy, at its highest.
+        lr_scheduler, warmup_ratio, min_lr_ratio, max_norm: of policy and critic. min_lr_ratio is for the
+            schedulers with min_lr; max_norm bounds the gradient, 0 = not.
+        critic_learning_rate: of the critic ("gae").
+        critic_warmup_steps: steps with the policy frozen ("gae").
+        kl_coef: weight of the distance from the reference model; 0 = no reference model.
+        kl_estimator: k1 suits the reward, k2 and k3 the loss.
         kl_in_loss: as a loss instead of in the reward.
         clip: PPO's clip range.
-        max_norm: of the gradient.
+        gamma: discount; other than 1 only with "gae" and "reinforce".
+        lambd: of "gae".
+        seed: of sampling, shuffling and the critic's head.
         save_steps: steps between checkpoints, from which `--resume` goes on; None = none.
         keep_checkpoints: older ones are deleted.
         eval_steps: steps between evaluations on `data.eval`; None = none.
@@ -130,32 +173,32 @@ class Train(Section):
     max_epochs: Positive = 1
     batch_size: Positive = 128
     micro_batch_size: Positive = 8
-    learning_rate: Annotated[float, Field(gt=0)]
-    lr_scheduler: str = "cosine_with_min_lr"
-    warmup_ratio: Annotated[float, Field(ge=0, le=1, strict=False)] = 0.03
-    min_lr_ratio: Annotated[float, Field(ge=0, le=1, strict=False)] = 0.1
-    critic_learning_rate: Annotated[float, Field(gt=0)] = 9e-6
+    learning_rate: Above0To1
+    lr_scheduler: Scheduler = "cosine_with_min_lr"
+    warmup_ratio: Share = 0.03
+    min_lr_ratio: Share = 0.1
+    critic_learning_rate: Above0To1 = 9e-6
     critic_warmup_steps: Annotated[int, Field(ge=0)] = 0
-    kl_coef: Annotated[float, Field(ge=0, strict=False)] = 0.01
+    kl_coef: AtLeast0 = 0.01
     kl_estimator: Literal["k1", "k2", "k3"] = "k1"
     kl_in_loss: bool = False
-    clip: Annotated[float, Field(gt=0, lt=1, strict=False)] = 0.2
-    gamma: Annotated[float, Field(gt=0, le=1, strict=False)] = 1.0
-    lambd: Annotated[float, Field(gt=0, le=1, strict=False)] = 1.0
-    max_norm: Annotated[float, Field(gt=0, strict=False)] = 1.0
-    seed: int = 42
+    clip: Annotated[float, Field(gt=0, lt=1)] = 0.2
+    gamma: Above0To1 = 1.0
+    lambd: Above0To1 = 1.0
+    max_norm: AtLeast0 = 1.0
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 42
     save_steps: Positive | None = None
     keep_checkpoints: Positive = 3
     eval_steps: Positive | None = None
     eval_n_samples_per_prompt: Positive = 4
-    eval_temperature: Annotated[float, Field(ge=0, strict=False)] = 1.0
+    eval_temperature: AtLeast0 = 1.0
 
 
 class Resources(Section):
     """Who runs where. All figures are a node's; more nodes have more of the same.
 
     Attributes:
-        device: "cpu" runs everything on the CPU in fp32, with logical GPUs.
+        device: "cpu" runs everything on the CPU in fp32; its GPUs are logical, one a model or engine.
         nodes, gpus_per_node: what the run may use.
         actor_gpus_per_node: GPUs that train the policy.
         reference_gpus_per_node: of the reference model (`train.kl_coef` > 0); None = as the actor.
@@ -164,8 +207,11 @@ class Resources(Section):
         tensor_parallel_size: GPUs of an engine.
         colocate: "all" models and engines share the actor's GPUs and take turns, "actor_ref" policy and
             reference share theirs, "none" of them share.
-        gpu_memory_utilization: of an engine.
+        gpu_memory_utilization: of an engine; None = 0.85, or 0.6 where engines share GPUs with models.
         zero_stage: of DeepSpeed.
+        adam_offload: the optimizer's state in the host's memory.
+        gradient_checkpointing: less memory for about a third more compute.
+        packing_samples: without padding; needs flash attention, so a GPU.
         threads: of a model or an engine on CPU; None = the cores granted.
     """
 
@@ -178,8 +224,8 @@ class Resources(Section):
     engines_per_node: Positive
     tensor_parallel_size: Positive = 1
     colocate: Literal["all", "actor_ref", "none"] = "none"
-    gpu_memory_utilization: Annotated[float, Field(gt=0, lt=1)] = 0.85
-    zero_stage: Literal[0, 1, 2, 3] = 3
+    gpu_memory_utilization: Annotated[float, Field(gt=0, lt=1)] | None = None
+    zero_stage: Annotated[int, Field(ge=0, le=3)] = 3
     adam_offload: bool = False
     gradient_checkpointing: bool = False
     packing_samples: bool = False
@@ -195,9 +241,9 @@ class Logging(Section):
         wandb_project: log to Weights & Biases, with the key in WANDB_API_KEY.
     """
 
-    folder: str | None = None
+    folder: Text | None = None
     tensorboard: bool = True
-    wandb_project: str | None = None
+    wandb_project: Text | None = None
 
 
 class Recipe(Section):
