@@ -1,4 +1,4 @@
-"""Rewards for RL on code: which tests a completion's program passes, alone or mixed with a reward model's score.
+"""Rewards for RL on code: the tests that a completion's program passes, alone or mixed with other scores.
 
 Covers: `PassRate`, `AllPass`, `Mixed`, `from_config`, and one adapter file a trainer (openrlhf.py).
 Does not cover: running programs (acecoder_rl.sandbox). Importing this needs neither torch nor ray.

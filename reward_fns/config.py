@@ -30,31 +30,41 @@ def from_config(config: dict[str, Any] | str | Path, sandbox: dict[str, Any] | N
     """Build a reward.
 
     Args:
-        config: `kind` (pass_rate, all_pass or mixed) and the arguments of that class; `parts` of a mix are a list
-            of {name, kind, weight, mean, std, squash, limit} and the arguments of the component, whose `kind` may
-            be "package.module:Class". Or YAML text of that, or the path of a YAML file (whose section `reward`
-            is taken, if it has one, with its section `sandbox`).
+        config: `kind` (pass_rate, all_pass or mixed) and the arguments of that class; `parts` of a mix are a
+            list of {name, kind, weight, mean, std, squash, limit} and the arguments of the component, whose
+            `kind` may be "package.module:Class". Or YAML text of that, or the path of a YAML file, whose section
+            `reward` is taken, if it has one, with its section `sandbox`.
         sandbox: a recipe's `sandbox:` section: workers, require, python, preload and the fields of Limits.
 
     Raises:
-        ConfigError: a key or a value is wrong.
+        ConfigError: a key or a value is wrong; the message names the file, if there is one.
     """
-    if isinstance(config, str | Path):
-        config, sandbox = _read(config, sandbox)
+    if not isinstance(config, str | Path):
+        return _build(config, sandbox)
+    is_file = isinstance(config, Path) or ("\n" not in config and config.endswith((".yaml", ".yml")))
+    found = _read(config, is_file)
+    if isinstance(found, dict) and "reward" in found:
+        sandbox = found.get("sandbox") if sandbox is None else sandbox
+        found = found["reward"]
+    try:
+        return _build(found, sandbox)
+    except ConfigError as error:
+        raise ConfigError(f"{config}: {error}") if is_file else error from error
+
+
+def _build(config: Any, sandbox: dict[str, Any] | None) -> TestReward:
     config = _mapping("reward", config)
     kind = config.pop("kind", None)
     if kind not in KINDS:
         raise ConfigError(f"reward.kind is {kind!r}: {_instead(kind, KINDS)}")
     cls = KINDS[kind]
-    known = [item.name for item in fields(cls) if item.name != "sandbox"]
-    _known("reward", config, known)
+    _known("reward", config, [item.name for item in fields(cls) if item.name != "sandbox"])
     if cls is Mixed:
         config["parts"] = _parts(config.get("parts"))
+    settings = sandbox_settings({} if sandbox is None else sandbox)
     try:
-        return cls(**config, sandbox=sandbox_settings(sandbox or {}))
+        return cls(**config, sandbox=settings)
     except (TypeError, ValueError) as error:
-        if isinstance(error, ConfigError):
-            raise
         raise ConfigError(f"reward.{error}") from error
 
 
@@ -68,12 +78,17 @@ def sandbox_settings(section: dict[str, Any]) -> Settings:
     limits = {item.name for item in fields(Limits)}
     _known("sandbox", section, ["workers", "require", "python", "preload", *sorted(limits)])
     given = {name: section.pop(name) for name in list(section) if name in limits}
+    workers, preload = section.get("workers"), section.get("preload")
+    if workers is not None and (isinstance(workers, bool) or not isinstance(workers, int) or workers < 1):
+        raise ConfigError(f"sandbox.workers is {workers!r}: give 1 or more, or leave it out for all cores")
+    if preload is not None:
+        if not isinstance(preload, list | tuple) or not all(isinstance(name, str) for name in preload):
+            raise ConfigError(f"sandbox.preload is {preload!r}: give a list of module names")
+        section["preload"] = tuple(preload)
     try:
-        if section.get("preload") is not None:
-            section["preload"] = tuple(section["preload"])
         return Settings(limits=Limits(**given) if given else None, **section)
     except ValueError as error:
-        raise ConfigError(f"sandbox: {error}") from error
+        raise ConfigError(f"sandbox.{str(error).removeprefix('Limits.')}") from error
 
 
 def _parts(section: Any) -> tuple[Part, ...]:
@@ -88,9 +103,9 @@ def _parts(section: Any) -> tuple[Part, ...]:
         own.setdefault("name", str(kind).rpartition(":")[2].rpartition(".")[2].lower())
         try:
             parts.append(Part(component=_component(where, kind, item), **own))
+        except ConfigError:
+            raise
         except (TypeError, ValueError) as error:
-            if isinstance(error, ConfigError):
-                raise
             raise ConfigError(f"{where}: {error}") from error
     return tuple(parts)
 
@@ -99,7 +114,8 @@ def _component(where: str, kind: Any, arguments: dict[str, Any]) -> Component:
     target = COMPONENTS.get(str(kind), str(kind))
     module, colon, name = target.partition(":")
     if not colon:
-        raise ConfigError(f"{where}.kind is {kind!r}: {_instead(kind, COMPONENTS)} (or 'package.module:Class')")
+        known = f"{_instead(kind, COMPONENTS)}, or " if COMPONENTS else ""
+        raise ConfigError(f"{where}.kind is {kind!r}: {known}give 'package.module:Class'")
     try:
         cls = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
@@ -110,15 +126,15 @@ def _component(where: str, kind: Any, arguments: dict[str, Any]) -> Component:
     return component
 
 
-def _read(config: str | Path, sandbox: dict[str, Any] | None) -> tuple[Any, dict[str, Any] | None]:
+def _read(config: str | Path, is_file: bool) -> Any:
     import yaml
 
-    is_file = isinstance(config, Path) or ("\n" not in config and config.endswith((".yaml", ".yml")))
-    text = Path(config).read_text() if is_file else str(config)
-    found = yaml.safe_load(text)
-    if isinstance(found, dict) and isinstance(found.get("reward"), dict):
-        return found["reward"], sandbox if sandbox is not None else found.get("sandbox")
-    return found, sandbox
+    try:
+        return yaml.safe_load(Path(config).read_text() if is_file else str(config))
+    except OSError as error:
+        raise ConfigError(f"{config} cannot be read: {error.strerror}") from error
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{config if is_file else 'the text'} is not YAML: {error}") from error
 
 
 def _mapping(where: str, value: Any) -> dict[str, Any]:
@@ -136,5 +152,5 @@ def _known(where: str, section: dict[str, Any], known: Iterable[str]) -> None:
 def _instead(value: object, known: Iterable[str]) -> str:
     near = difflib.get_close_matches(str(value), list(known), 1)
     if near:
-        return f"did you mean {near[0]}?"
-    return f"give one of {', '.join(known)}" if known else "nothing is known by that name"
+        return f"did you mean {near[0]!r}?"
+    return f"give one of {', '.join(known)}"

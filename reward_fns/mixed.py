@@ -17,7 +17,10 @@ from acecoder_rl.completions import Program
 from acecoder_rl.problems import Problem
 from reward_fns.holdout import withheld
 from reward_fns.pass_rate import TestReward
-from reward_fns.reward import KEYS
+from reward_fns.reward import TAKEN
+
+# Of the room between two pass rates that a tie break may use: below 1, so that rounding cannot close it.
+TIE_BREAK = 0.9
 
 
 @runtime_checkable
@@ -51,14 +54,14 @@ class Part:
     limit: float = 5.0
 
     def __post_init__(self) -> None:
-        if not isinstance(self.name, str) or not self.name.isidentifier() or self.name in KEYS:
-            raise ValueError(f"name is {self.name!r}: give an identifier that is none of {', '.join(KEYS)}")
+        if not isinstance(self.name, str) or not self.name.isidentifier() or self.name in TAKEN:
+            raise ValueError(f"name is {self.name!r}: give an identifier that is none of {', '.join(TAKEN)}")
         for name in ("weight", "mean", "std", "limit"):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
                 raise ValueError(f"{self.name}: {name} is {value!r}: give a number")
         if self.std <= 0 or self.limit <= 0:
-            raise ValueError(f"{self.name}: std is {self.std!r} and limit {self.limit!r}: give numbers above 0")
+            raise ValueError(f"{self.name}: std {self.std!r}, limit {self.limit!r}: give numbers above 0")
         if self.squash not in ("tanh", "none"):
             raise ValueError(f"{self.name}: squash is {self.squash!r}: give 'tanh' or 'none'")
 
@@ -67,10 +70,18 @@ class Part:
         """The bound of the normalised score."""
         return 1.0 if self.squash == "tanh" else self.limit
 
-    def normalise(self, score: float) -> float:
-        """The score as it enters the mix, without its weight."""
+    def normalise(self, given: float) -> float:
+        """A raw score as it enters the mix, without its weight.
+
+        Raises:
+            ValueError: it is no finite number.
+        """
+        try:
+            score = float(given)
+        except (TypeError, ValueError, OverflowError):
+            score = math.nan
         if not math.isfinite(score):
-            raise ValueError(f"{self.name} scored a completion {score!r}: mend the scorer, this is no reward")
+            raise ValueError(f"{self.name} scored a completion {given!r}: mend the scorer, this is no reward")
         value = (score - self.mean) / self.std
         return math.tanh(value) if self.squash == "tanh" else max(-self.limit, min(self.limit, value))
 
@@ -81,18 +92,17 @@ class Mixed(TestReward):
 
     Args:
         parts: the other scores, at least one.
-        tests: what the tests give: "pass_rate", or "all_pass" for 0 or 1.
+        tests: what the tests give: "pass_rate", or "all_pass" for 0 or 1, which stops at the first failure as
+            AllPass does.
         weight: of what the tests give; > 0.
-        mode: "weighted" adds up weight times value. "tie_break": value = tests + e * tanh(score of the one part),
-            with e = tie_break_share / (2 * number of tests that earn): the part never overrules a test.
-        tie_break_share: in (0, 1).
+        mode: "weighted" adds up weight times value. "tie_break": value = tests + e * tanh(score of the one
+            part), with e = 0.9 / (2 * number of tests that earn): the part never overrules a test.
     """
 
     parts: tuple[Part, ...]
     tests: Literal["pass_rate", "all_pass"] = "pass_rate"
     weight: float = 1.0
     mode: Literal["weighted", "tie_break"] = "weighted"
-    tie_break_share: float = 0.9
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "parts", tuple(self.parts))
@@ -108,9 +118,7 @@ class Mixed(TestReward):
         if self.mode == "tie_break" and (len(self.parts) > 1 or self.parts[0].squash != "tanh"):
             raise ValueError("mode is 'tie_break': give exactly one part, with squash 'tanh'")
         if self.mode == "tie_break" and (self.weight != 1 or self.parts[0].weight != 1):
-            raise ValueError("mode is 'tie_break', which has no weights: leave them out (tie_break_share bounds it)")
-        if not 0 < self.tie_break_share < 1:
-            raise ValueError(f"tie_break_share is {self.tie_break_share!r}: give a number between 0 and 1")
+            raise ValueError("mode is 'tie_break', which has no weights: leave them out")
         super().__post_init__()
         if self.weight <= 0:
             raise ValueError(f"weight is {self.weight!r}: tests must count, give a number above 0")
@@ -118,6 +126,14 @@ class Mixed(TestReward):
     def test_value(self, facts: dict[str, float]) -> float:
         """What the tests give, without its weight."""
         return facts["pass_rate" if self.tests == "pass_rate" else "all_passed"]
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """Those of all rewards, and the parts' names."""
+        return (*super().keys, *(part.name for part in self.parts))
+
+    def _is_binary(self) -> bool:
+        return self.tests == "all_pass"
 
     def _largest(self) -> float:
         if self.mode == "tie_break":
@@ -128,7 +144,7 @@ class Mixed(TestReward):
         tests = self.test_value(facts)
         if self.mode == "tie_break":
             earning = len(problem.tests) - len(withheld(problem.tests, self.holdout))
-            return tests + self.tie_break_share / (2 * earning) * scores[self.parts[0].name]
+            return tests + TIE_BREAK / (2 * earning) * scores[self.parts[0].name]
         return self.weight * tests + sum(part.weight * scores[part.name] for part in self.parts)
 
     async def _scores(

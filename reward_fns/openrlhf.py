@@ -1,25 +1,28 @@
 """OpenRLHF's adapter: the file to name in `--train.agent_func_path` (recipes do).
 
-Covers: `AgentExecutor`, one in each vLLM engine: it awaits the reward of every sample as soon as it is generated,
-    thousands at once, passes on truncation, and lets errors stop the training. `reward_func` for
+Covers: `AgentExecutor`, one in each vLLM engine: it awaits the reward of every sample as soon as it is
+    generated, thousands at once, passes on truncation, and lets errors stop the training. `reward_func` for
     `--reward.remote_url`, where OpenRLHF swallows exceptions: it never raises and never hangs.
-Does not cover: what is rewarded: the recipe's `reward:` and `sandbox:` sections, as JSON in ACECODER_RL_REWARD.
+Does not cover: what is rewarded. The environment variable ACECODER_RL_REWARD says it: JSON with a recipe's
+    sections "reward" and "sandbox", and its "assistant_prefix", with which prompts end and answers begin.
 Written for OpenRLHF 0.11: openrlhf/utils/agent.py.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import sys
-from functools import cache
+from functools import cache, lru_cache
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from acecoder_rl.problems import Problem
-from reward_fns.config import from_config
+from reward_fns.config import ConfigError, from_config
+from reward_fns.loop import wait_for
 from reward_fns.pass_rate import TestReward
-from reward_fns.reward import Reward
+from reward_fns.reward import KEYS, Reward
+from reward_fns.sandboxes import open_sandbox
 
 if TYPE_CHECKING:
     from openrlhf.utils.agent import SingleTurnAgentExecutor
@@ -34,20 +37,40 @@ else:
 REWARD = "ACECODER_RL_REWARD"
 # Of one call of reward_func: beyond any program's last resort (Limits.wall_seconds) with a queue before it.
 CALL_SECONDS = 600.0
-ENDS = ("<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|end_of_text|>", "</s>")
+SECTIONS = {"reward", "sandbox", "assistant_prefix"}
+ENDS = (  # stop tokens, as they end a completion that was not cut off
+    *("<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|eom_id|>", "<|end_of_text|>", "<|EOT|>", "<|end|>"),
+    *("<|return|>", "<|eos|>", "<end_of_turn>", "<eos>", "</s>", "<\uff5cend\u2581of\u2581sentence\uff5c>"),
+)
+TAIL = 32  # characters by which the end of a prompt is found
+
+# All samples of a prompt come one after the other: their problem is read once.
+problem_of = lru_cache(maxsize=64)(Problem.from_label)
 
 
 @cache
-def configured_reward() -> TestReward:
-    """The reward that ACECODER_RL_REWARD describes: {"reward": {...}, "sandbox": {...}}."""
+def configured() -> tuple[TestReward, str]:
+    """The reward that ACECODER_RL_REWARD describes, and the assistant prefix.
+
+    Raises:
+        ConfigError: the variable is missing, or wrong.
+    """
     text = os.environ.get(REWARD)
     if not text:
-        raise RuntimeError(
+        raise ConfigError(
             f"{REWARD} is not set: start training with `acecoder-rl train`, or export it as "
-            '\'{"reward": {"kind": "pass_rate"}, "sandbox": {}}\''
+            '\'{"reward": {"kind": "pass_rate"}, "sandbox": {}, "assistant_prefix": ""}\''
         )
-    sections = json.loads(text)
-    return from_config(sections["reward"], sandbox=sections.get("sandbox"))
+    try:
+        sections = json.loads(text)
+    except ValueError as error:
+        raise ConfigError(f"{REWARD} is not JSON: {error}") from error
+    if not isinstance(sections, dict) or not {"reward"} <= sections.keys() <= SECTIONS:
+        raise ConfigError(f"{REWARD} is {text!r}: give an object with 'reward', and some of {SECTIONS}")
+    prefix = sections.get("assistant_prefix", "")
+    if not isinstance(prefix, str):
+        raise ConfigError(f"{REWARD}: assistant_prefix is {prefix!r}: give the text that prompts end with")
+    return from_config(sections["reward"], sandbox=sections.get("sandbox")), prefix
 
 
 def logs(reward: Reward) -> dict[str, float]:
@@ -60,19 +83,22 @@ class AgentExecutor(SingleTurnAgentExecutor):
 
     def __init__(self) -> None:
         super().__init__(None)
-        self.reward = configured_reward()  # a mistake stops the engine when it starts
+        # What is wrong with either stops the engine when it starts.
+        self.reward, self.prefix = configured()
+        open_sandbox(self.reward.sandbox)
 
     async def execute(
-        self, prompt: str, label: str, sampling_params: Any, max_length: int, hf_tokenizer: Any, llm_engine: Any,
-        images: Any = None,
+        self, prompt: str, label: str, sampling_params: Any, max_length: int, hf_tokenizer: Any,
+        llm_engine: Any, images: Any = None,
     ) -> dict[str, Any]:  # fmt: skip
         """Generate one completion and score it; arguments and result are OpenRLHF's."""
+        problem = problem_of(label)  # a bad label is told before tokens are spent on it
         out = await super().execute(
             prompt, label, sampling_params, max_length, hf_tokenizer, llm_engine, images
         )
         start, end = out["action_ranges"][0]
-        completion = hf_tokenizer.decode(out["observation_tokens"][start:end], skip_special_tokens=True)
-        reward = await self.reward.score(Problem.from_label(label), completion, bool(out["truncated"]))
+        text = hf_tokenizer.decode(out["observation_tokens"][start:end], skip_special_tokens=True)
+        reward = await self.reward.score(problem, self.prefix + text, bool(out["truncated"]))
         # Dynamic filtering reads `scores`: what the tests earn, in [0, 1].
         scores = self.reward.test_value(reward.components)
         out.update(reward=reward.value, scores=scores, extra_logs=logs(reward))
@@ -83,42 +109,52 @@ def reward_func(queries: list[str], prompts: list[str], labels: list[str], **_: 
     """For `--reward.remote_url FILE.py`: never raises, never hangs.
 
     OpenRLHF swallows what is raised here, and then dies of an unrelated error. So a sample that could not be
-    scored gets 0.0, a loud line on stderr, and `reward_errors` 1.0 in the logs: watch that it stays at 0. Prefer
-    `--train.agent_func_path`, which stops instead.
+    scored gets 0.0, a loud line on stderr, and `reward_errors` 1.0 in the logs: watch that it stays at 0.
+    Prefer `--train.agent_func_path`, which stops instead.
     """
-    scored = [
-        _scored(query, prompt, label) for query, prompt, label in zip(queries, prompts, labels, strict=True)
-    ]
-    names = {name for _, _, extra in scored for name in extra}
+    scored = [_scored(*sample) for sample in zip_longest(queries, prompts, labels)]
+    values, scores, extra = zip(*scored, strict=True) if scored else ((), (), ())
+    names = extra[0] if extra else ()
     return {
-        "rewards": [value for value, _, _ in scored],
-        "scores": [score for _, score, _ in scored],
-        "extra_logs": {name: [extra.get(name, 0.0) for _, _, extra in scored] for name in names},
+        "rewards": list(values),
+        "scores": list(scores),
+        "extra_logs": {name: [sample[name] for sample in extra] for name in names},
     }
 
 
-def _scored(query: str, prompt: str, label: str) -> tuple[float, float, dict[str, float]]:
+def _scored(query: Any, prompt: Any, label: Any) -> tuple[float, float, dict[str, float]]:
+    keys = KEYS
     try:
-        function = configured_reward()
-        completion, truncated = _completion(query, prompt)
-        scoring = function.score(Problem.from_label(label), completion, truncated)
-        reward = asyncio.run(asyncio.wait_for(scoring, CALL_SECONDS))
+        function, prefix = configured()
+        keys = function.keys
+        text, truncated = _completion(query, prompt)
+        reward = wait_for(function.score(problem_of(label), prefix + text, truncated), CALL_SECONDS)
         return reward.value, function.test_value(reward.components), logs(reward) | {"reward_errors": 0.0}
     except Exception as error:  # whatever it is, raising would hide it: see reward_func
-        print(f"acecoder-rl: NOT SCORED, counted as 0: {type(error).__name__}: {error}", file=sys.stderr)
-        from reward_fns.reward import KEYS
+        told = f"acecoder-rl: NOT SCORED, counted as 0: {type(error).__name__}: {error}"
+        print(told, file=sys.stderr, flush=True)
+        return 0.0, 0.0, dict.fromkeys(keys, 0.0) | {"reward_errors": 1.0}
 
-        return 0.0, 0.0, dict.fromkeys(KEYS, 0.0) | {"reward_errors": 1.0}
 
-
-def _completion(query: str, prompt: str) -> tuple[str, bool]:
-    """The completion in OpenRLHF's query, and whether it was cut off (it ends without a stop token)."""
-    # A prompt that was cut from the left is found by its end.
-    start = len(prompt) if query.startswith(prompt) else query.rfind(prompt[-200:]) + len(prompt[-200:])
-    if not query.startswith(prompt) and prompt[-200:] not in query:
-        raise ValueError("the prompt is not in the query: is the tokenizer's decoding lossy?")
-    completion = query[start:].rstrip()
+def _completion(query: str, prompt: str) -> tuple[str, bool | None]:
+    """The completion in OpenRLHF's query, and whether it was cut off; None when its fences have to tell."""
+    text = query[_prompt_end(query, prompt) :].rstrip()
     for end in ENDS:
-        if completion.endswith(end):
-            return completion[: -len(end)], False
-    return completion, True
+        if text.endswith(end):
+            return text.removesuffix(end), False
+    # Without a stop token it was cut off, unless the closing fence is the stop token.
+    return text, None if text.endswith(("```", "~~~")) else True
+
+
+def _prompt_end(query: str, prompt: str) -> int:
+    """Where the prompt ends in a query that begins with it, or with what a cut from the left has left of it."""
+    if query.startswith(prompt):
+        return len(prompt)
+    left = query.lstrip("\ufffd")  # half a character, where the cut fell
+    tail = prompt[-TAIL:]
+    at = left.find(tail)
+    while at >= 0:
+        if prompt.endswith(left[: at + len(tail)]):
+            return len(query) - len(left) + at + len(tail)
+        at = left.find(tail, at + 1)
+    raise ValueError("the prompt is not in the query: is decoding lossy, or was the prompt cut to nothing?")

@@ -3,30 +3,30 @@
 Covers: running a completion's program, tests withheld from the reward, verdicts that do not earn, bonus and
     penalties around the value.
 Does not cover: reward models (mixed.py).
-Hostile input: a bad sample (no program, one that hangs, crashes or cheats) gets its value; nothing is raised for it.
+Hostile input: nothing is raised for a bad sample: no program, or one that hangs, crashes or cheats.
 """
 
 from __future__ import annotations
 
 import asyncio
-import threading
 from dataclasses import dataclass, field, fields
-from typing import Any
 
 from acecoder_rl.completions import Program, extract_program
 from acecoder_rl.problems import Problem
 from acecoder_rl.sandbox.remote import Settings
 from acecoder_rl.sandbox.verdict import Verdict
+from reward_fns import sandboxes
 from reward_fns.holdout import withheld
-from reward_fns.reward import BOUND, Reward
-from reward_fns.sandboxes import find
+from reward_fns.loop import wait_for
+from reward_fns.reward import BOUND, KEYS, Reward
 
 
 @dataclass(frozen=True, kw_only=True)
 class TestReward:
-    """What the rewards have in common. Small, immutable, picklable; it finds the machine's sandbox when asked.
+    """What the rewards have in common. Small, immutable, picklable; finds the machine's sandbox when asked.
 
-    A problem with mode "eval" (from an eval label) gets the plain value: 1.0 when all its tests pass, else 0.0.
+    A problem with mode "eval" (from an eval label) gets the plain value, 1.0 when all its tests pass, else
+    0.0: nothing is withheld, refused, added or subtracted. A problem's own limits outrank the sandbox's.
 
     Args:
         holdout: share of a problem's tests that is run and logged but does not earn; in [0, 1).
@@ -36,8 +36,8 @@ class TestReward:
         overlong_penalty: subtracted when the program is longer than `overlong_chars`; >= 0.
         overlong_chars: characters of the program.
         allow_shared: let verdicts earn that were reached in the program's own process (tests that patch it).
-        allow_claimed: let verdicts earn that rest on the program's own `__eq__` or exception classes, where the
-            tests name its classes.
+        allow_claimed: let verdicts earn that rest on the program's own `__eq__` or exception classes, where
+            the tests name its classes.
         sandbox: how the sandbox is built where none runs yet, and the limits of our programs.
     """
 
@@ -67,19 +67,21 @@ class TestReward:
             raise ValueError(f"overlong_chars is {self.overlong_chars!r}: give a whole number above 0")
         if self.bound() > BOUND:
             raise ValueError(
-                f"values may reach {self.bound():g} with these weights, bonuses and penalties, but trainers clip "
-                f"rewards at {BOUND:g}: make them smaller"
+                f"values may reach {self.bound():g} with these weights, bonuses and penalties, but trainers "
+                f"clip rewards at {BOUND:g}: make them smaller"
             )
 
-    def __call__(self, problem: Problem, completion: str, truncated: bool = False) -> Reward:
+    def __call__(self, problem: Problem, completion: str, truncated: bool | None = False) -> Reward:
         """`score` for callers without an event loop; blocks the calling thread."""
-        return _wait_for(self.score(problem, completion, truncated))
+        return wait_for(self.score(problem, completion, truncated))
 
-    async def score(self, problem: Problem, completion: str, truncated: bool = False) -> Reward:
+    async def score(self, problem: Problem, completion: str, truncated: bool | None = False) -> Reward:
         """The reward of one completion.
 
         Args:
-            truncated: the trainer's word that it cut the completion off.
+            truncated: whether the trainer cut the completion off. Its word holds: a fence left open proves
+                nothing, its end may have been the stop token. None where the trainer does not say: then an open
+                fence or thought counts as cut off.
 
         Raises:
             TypeError: the completion is not a string (the caller's mistake, so never a value of 0).
@@ -88,16 +90,21 @@ class TestReward:
         if not isinstance(completion, str):
             raise TypeError(f"completion is {type(completion).__name__}: give the model's text as str")
         program = extract_program(completion, problem.tests)
-        truncated = truncated or program.truncated
+        truncated = program.truncated if truncated is None else truncated
         verdict, scores = await asyncio.gather(
             self._run(problem, program), self._scores(problem, completion, program, truncated)
         )
-        facts = self._facts(problem, program, truncated, verdict)
+        facts = self._facts(problem, truncated, verdict)
         if problem.mode == "eval":
             value = facts["all_passed"]
         else:
             value = self._value(problem, facts, scores) + self._shaping(program, facts)
         return Reward(value, facts | scores, verdict)
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The keys of every `Reward.components`."""
+        return KEYS
 
     def test_value(self, facts: dict[str, float]) -> float:
         """What the tests alone earn, in [0, 1]."""
@@ -119,33 +126,32 @@ class TestReward:
     ) -> dict[str, float]:
         return {}
 
-    def _stops_early(self, problem: Problem) -> bool:
+    def _is_binary(self) -> bool:
+        """Whether only passing all tests counts."""
         return False
+
+    def _stops_early(self, problem: Problem) -> bool:
+        # Withheld tests have to run, and an eval row is measured in full.
+        return self._is_binary() and self.holdout == 0 and problem.mode == "train"
 
     async def _run(self, problem: Problem, program: Program) -> Verdict | None:
         if not program.code:
             return None
-        # A problem's own limits outrank the recipe's, as in `acecoder-rl score`.
-        options: dict[str, Any] = {"stop_at_first_failure": self._stops_early(problem)}
-        if problem.limits is not None:
-            options["limits"] = problem.limits
-        return await find(self.sandbox).arun(program.code, problem.tests, **options)
+        stop = self._stops_early(problem)
+        return await sandboxes.run(self.sandbox, program.code, problem.tests, problem.limits, stop)
 
-    def _facts(
-        self, problem: Problem, program: Program, truncated: bool, verdict: Verdict | None
-    ) -> dict[str, float]:
-        outcomes = verdict.outcomes if verdict else ()
+    def _facts(self, problem: Problem, truncated: bool, verdict: Verdict | None) -> dict[str, float]:
         held = withheld(problem.tests, 0 if problem.mode == "eval" else self.holdout)
+        outcomes = verdict.outcomes if verdict else ()
         claimed = verdict is not None and verdict.claimed
-        refused = verdict is not None and (
-            (verdict.isolation == "shared" and not self.allow_shared) or (claimed and not self.allow_claimed)
-        )
-        passed = [not refused and outcome.status == "passed" for outcome in outcomes]
+        shared = verdict is not None and verdict.isolation == "shared"
+        refused = (shared and not self.allow_shared) or (claimed and not self.allow_claimed)
+        earns = not refused or problem.mode == "eval"
+        passed = [earns and outcome.status == "passed" for outcome in outcomes]
         passed = passed or [False] * len(problem.tests)
         earning = [good for index, good in enumerate(passed) if index not in held]
-        rate = sum(earning) / len(earning)
         # After an early stop only one thing is known: not all passed.
-        rate = float(all(earning)) if self._stops_early(problem) else rate
+        rate = float(all(earning)) if self._stops_early(problem) else sum(earning) / len(earning)
         return {
             "pass_rate": rate,
             "all_passed": float(all(earning)),
@@ -179,38 +185,15 @@ class PassRate(TestReward):
 
 @dataclass(frozen=True, kw_only=True)
 class AllPass(TestReward):
-    """1.0 when all tests pass, else 0.0: the paper's rule reward (section 4.2). Arguments: those of TestReward.
+    """1.0 when all tests pass, else 0.0: the paper's rule reward. Arguments: those of TestReward.
 
-    It stops at the first test that fails, unless tests are withheld, which have to run: `pass_rate` then is
-    0.0 or 1.0 as well, because the tests behind the failure are unknown.
+    It stops at the first test that fails, unless tests are withheld, which have to run. Where it stops,
+    `pass_rate` is 0.0 or 1.0 as well: the tests behind the failure are unknown.
     """
 
     def test_value(self, facts: dict[str, float]) -> float:
         """Whether all passed."""
         return facts["all_passed"]
 
-    def _stops_early(self, problem: Problem) -> bool:
-        return self.holdout == 0 and problem.mode == "train"
-
-
-def _wait_for(coroutine: Any) -> Any:
-    """Run a coroutine to its end, also where this thread runs an event loop already (notebooks)."""
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return asyncio.run(coroutine)
-    box: list[Any] = []
-
-    def work() -> None:
-        try:
-            box.append((asyncio.run(coroutine), None))
-        except BaseException as error:  # the caller's thread raises it
-            box.append((None, error))
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join()
-    result, error = box[0]
-    if error is not None:
-        raise error
-    return result
+    def _is_binary(self) -> bool:
+        return True

@@ -1,6 +1,6 @@
 """What a reward function returns.
 
-Covers: `Reward` and the keys that every reward logs.
+Covers: `Reward`, the keys that every reward logs, the bound that its value keeps.
 """
 
 from __future__ import annotations
@@ -23,6 +23,13 @@ KEYS = (
     "refused",  # 1.0 when the verdict is of a kind that does not earn (allow_shared, allow_claimed)
     "claimed",  # 1.0 when a passed test rests on the program's own word
     "sandbox_seconds",  # CPU time of the program with its tests
+)
+
+# Names that trainers log themselves, and ours of openrlhf.py: a component called so would be overwritten.
+TAKEN = (
+    *KEYS,
+    *("reward", "rewards", "score", "scores", "kl", "return", "response_clip_ratio", "logprobs_diff"),
+    *("group_reward_std", "ppo_clip_ratio", "ppo_kl", "vllm_kl", "is_filter_ratio", "reward_errors"),
 )
 
 
