@@ -1,0 +1,160 @@
+"""Reads a recipe, and says what is wrong with it: all mistakes at once, one a line, each with place and mend.
+
+Covers: the YAML file, values given on the command line (`--set`), the `reward:` and `sandbox:` sections, the
+    complete recipe as YAML.
+Does not cover: fields that must fit each other (checks.py).
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from acecoder_rl.training import mistakes, yaml_text
+from acecoder_rl.training.recipe import Recipe, RecipeError
+
+__all__ = ["RecipeError", "load_recipe", "resolved_yaml"]
+
+
+def load_recipe(path: str | os.PathLike[str], overrides: Iterable[str] = ()) -> Recipe:
+    """A recipe with its defaults filled in.
+
+    Args:
+        path: its YAML file; `logging.folder` is by default runs/<name of the file>.
+        overrides: "section.field=value" each, the value in YAML; items of lists by number:
+            "data.train.0.weight=2".
+
+    Raises:
+        RecipeError: with every mistake, as "recipes/my.yaml:7: rollout.batch_size is 0: give ...".
+    """
+    where = os.fspath(path)
+    document, lines = _read(where)
+    places: dict[mistakes.Path, str] = {}
+    wrong = list(_override(document, overrides, places))
+    recipe = None
+    try:
+        recipe = Recipe.model_validate(document)
+    except ValidationError as error:
+        found = mistakes.explain(error)
+    else:
+        found = []
+    found += _reward_mistakes(document)
+    found.sort(key=lambda item: _line(item[0], lines))
+    wrong += [f"{_place(item, where, lines, places)}: {line}" for item, line in found]
+    if wrong or recipe is None:
+        raise RecipeError(wrong)
+    if recipe.logging.folder is None:
+        folder = f"runs/{Path(where).stem}"
+        recipe = recipe.model_copy(update={"logging": recipe.logging.model_copy(update={"folder": folder})})
+    return recipe
+
+
+def resolved_yaml(recipe: Recipe) -> str:
+    """The recipe with all its defaults, as YAML that loads back to an equal one."""
+    return yaml_text.write(recipe.model_dump())
+
+
+def _read(where: str) -> tuple[dict[str, Any], dict[mistakes.Path, int]]:
+    try:
+        document, lines = yaml_text.read(Path(where).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RecipeError([f"{where}: there is no such file"]) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError([f"{where}: cannot be read: {error}"]) from error
+    except yaml_text.YamlError as error:
+        raise RecipeError([f"{where}:{line}: {message}" for line, message in error.mistakes]) from error
+    if not isinstance(document, dict):
+        sections = ", ".join(Recipe.model_fields)
+        raise RecipeError([f"{where}: is no recipe: give the sections {sections}"])
+    # A section whose lines are all commented out is an empty one.
+    return {name: {} if value is None else value for name, value in document.items()}, lines
+
+
+def _override(
+    document: dict[str, Any], overrides: Iterable[str], places: dict[mistakes.Path, str]
+) -> Iterator[str]:
+    """Put each override into the document; yields the mistakes of those that cannot be."""
+    for override in overrides:
+        place = f"--set {override}"
+        name, equals, text = override.partition("=")
+        path: mistakes.Path = tuple(int(part) if part.isdigit() else part for part in name.strip().split("."))
+        if not equals or "" in path or len(path) < 2:
+            yield f"{place}: give section.field=value"
+            continue
+        if path[0] == "openrlhf":
+            path = ("openrlhf", ".".join(map(str, path[1:])))
+        try:
+            value, _ = yaml_text.read(text)
+        except yaml_text.YamlError as error:
+            yield f"{place}: the value is {error.mistakes[0][1]}"
+            continue
+        stuck = _put(document, path, value)
+        if stuck:
+            yield f"{place}: {stuck}"
+        else:
+            places[path] = place
+
+
+def _put(document: dict[str, Any], path: mistakes.Path, value: Any) -> str | None:
+    """Set a value within the document; the reason when its path leads nowhere."""
+    holder: Any = document
+    for depth, name in enumerate(path):
+        above = ".".join(map(str, path[:depth]))
+        if isinstance(name, int) and isinstance(holder, list):
+            if name >= len(holder):
+                return f"{above} has no item {name}: the last is {len(holder) - 1}"
+        elif not isinstance(holder, dict):
+            return f"{above} is {mistakes.shown(holder)}, which has no {name}"
+        else:
+            name = str(name)
+        if depth == len(path) - 1:
+            holder[name] = value
+            return None
+        if isinstance(holder, dict) and holder.get(name) is None:
+            holder[name] = {}
+        inner = holder[name]
+        # Sources in short: a path is a list of one source that has it.
+        if path[0] == "data" and path[1] in ("train", "eval") and depth in (1, 2):
+            inner = [inner] if depth == 1 and not isinstance(inner, list) else inner
+            inner = {"path": inner} if depth == 2 and isinstance(inner, str) else inner
+            holder[name] = inner
+        holder = inner
+    return None
+
+
+def _reward_mistakes(document: dict[str, Any]) -> list[tuple[mistakes.Path, str]]:
+    """What the reward functions refuse; they are known by name only, as trainers know them."""
+    reward, sandbox = document.get("reward"), document.get("sandbox", {})
+    if not isinstance(reward, dict) or not isinstance(sandbox, dict):
+        return []
+    functions = importlib.import_module("reward_fns")
+    try:
+        functions.from_config(reward, sandbox=sandbox)
+    except functions.ConfigError as error:
+        name = str(error).split(" ")[0].rstrip(":")
+        return [(tuple(int(part) if part.isdigit() else part for part in name.split(".")), str(error))]
+    return []
+
+
+def _line(path: mistakes.Path, lines: dict[mistakes.Path, int]) -> int:
+    """Where a value stands, or the nearest above it that does."""
+    while path and path not in lines:
+        path = path[:-1]
+    return lines.get(path, 0)
+
+
+def _place(
+    path: mistakes.Path, where: str, lines: dict[mistakes.Path, int], places: dict[mistakes.Path, str]
+) -> str:
+    for end in range(len(path), 0, -1):
+        if path[:end] in places:
+            return places[path[:end]]
+    line = _line(path, lines)
+    if not line:  # a section that stands in no file: an override made it
+        return next((place for made, place in places.items() if made[: len(path)] == path), where)
+    return f"{where}:{line}"
