@@ -32,8 +32,8 @@ def from_config(config: dict[str, Any] | str | Path, sandbox: dict[str, Any] | N
     Args:
         config: `kind` (pass_rate, all_pass or mixed) and the arguments of that class; `parts` of a mix are a
             list of {name, kind, weight, mean, std, squash, limit} and the arguments of the component, whose
-            `kind` may be "package.module:Class". Or YAML text of that, or the path of a YAML file, whose section
-            `reward` is taken, if it has one, with its section `sandbox`.
+            `kind` may be "package.module:Class". Or YAML text of that, or the path of a YAML file. Sections
+            `reward` and `sandbox` are taken from YAML that has them.
         sandbox: a recipe's `sandbox:` section: workers, require, python, preload and the fields of Limits.
 
     Raises:
@@ -55,7 +55,7 @@ def from_config(config: dict[str, Any] | str | Path, sandbox: dict[str, Any] | N
 def _build(config: Any, sandbox: dict[str, Any] | None) -> TestReward:
     config = _mapping("reward", config)
     kind = config.pop("kind", None)
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         raise ConfigError(f"reward.kind is {kind!r}: {_instead(kind, KINDS)}")
     cls = KINDS[kind]
     _known("reward", config, [item.name for item in fields(cls) if item.name != "sandbox"])

@@ -147,7 +147,7 @@ def _completion(query: str, prompt: str) -> tuple[str, bool | None]:
 
 
 def _prompt_end(query: str, prompt: str) -> int:
-    """Where the prompt ends in a query that begins with it, or with what a cut from the left has left of it."""
+    """Where the prompt ends in a query that begins with it, or with what a cut from the left left of it."""
     if query.startswith(prompt):
         return len(prompt)
     left = query.lstrip("\ufffd")  # half a character, where the cut fell

@@ -80,8 +80,8 @@ class TestReward:
 
         Args:
             truncated: whether the trainer cut the completion off. Its word holds: a fence left open proves
-                nothing, its end may have been the stop token. None where the trainer does not say: then an open
-                fence or thought counts as cut off.
+                nothing, its end may have been the stop token. None where the trainer does not say: then an
+                open fence or thought counts as cut off.
 
         Raises:
             TypeError: the completion is not a string (the caller's mistake, so never a value of 0).
