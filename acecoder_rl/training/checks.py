@@ -117,6 +117,8 @@ def _device(recipe: Recipe) -> Iterator[str]:
             f"resources.tensor_parallel_size is {resources.tensor_parallel_size}, {cpu}, where an engine is "
             "one process: set it to 1"
         )
+    if recipe.openrlhf.get("train.dynamic_batch_enable") or recipe.openrlhf.get("ds.ring_attn_size", 1) != 1:
+        yield f"openrlhf has train.dynamic_batch_enable or ds.ring_attn_size, {cpu}: leave them out"
     if attention is not None and "flash" in attention:
         yield f"model.attention is '{attention}', {cpu}: set it to sdpa or eager, or leave it out"
 

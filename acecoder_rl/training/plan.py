@@ -1,0 +1,160 @@
+"""What a recipe would do, told without doing it: `acecoder-rl train RECIPE --dry-run`.
+
+Covers: steps and samples, GPUs, the exact OpenRLHF command, warnings, what OpenRLHF's own code says of the
+    arguments, what nothing here could check. Touches no network and no GPU.
+Does not cover: starting it (launch.py).
+"""
+
+from __future__ import annotations
+
+import importlib
+import shlex
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from acecoder_rl.training.batches import prompt_multiple
+from acecoder_rl.training.checks import check
+from acecoder_rl.training.flags import flags
+from acecoder_rl.training.openrlhf_parser import Checked, NotInstalled, check_arguments
+from acecoder_rl.training.placement import engine_memory, gpus_used, roles
+from acecoder_rl.training.recipe import Recipe
+from acecoder_rl.training.run_folder import RunFolder
+
+MODULE = "openrlhf.cli.train_ppo_ray"
+
+
+def arguments(recipe: Recipe, resume: bool = False) -> list[str]:
+    """OpenRLHF's arguments for a run in the recipe's folder."""
+    run = RunFolder(recipe.logging.folder or "runs/recipe")
+    eval_file = run.data / "eval.jsonl" if recipe.data.eval else None
+    return flags(recipe, run.path, run.data / "train.jsonl", eval_file, resume)
+
+
+def explain(recipe: Recipe, where: str, argv: list[str] | None = None) -> str:
+    """The plan of a run, as text.
+
+    Args:
+        where: the recipe's file, for messages.
+        argv: OpenRLHF's arguments; None = `arguments(recipe)`.
+
+    Raises:
+        RecipeError: the recipe does not fit together, or OpenRLHF refuses it.
+    """
+    warnings = check(recipe, where)
+    argv = arguments(recipe) if argv is None else argv
+    unchecked: list[str] = []
+    checked: Checked | None = None
+    try:
+        checked = check_arguments(argv, where)
+    except NotInstalled as reason:
+        unchecked.append(str(reason))
+    # By name: it reads problems, which the rest here does without.
+    problems = importlib.import_module("acecoder_rl.training.data").inspect(recipe.data)
+    unchecked += [*problems.unchecked, *_models(recipe)]
+    blocks = [
+        [f"{where}: the recipe fits together; nothing was started"],
+        _facts(recipe, problems),
+        _gpus(recipe),
+        ["command" + (" (run by acecoder-rl's driver, in fp32)" if recipe.resources.device == "cpu" else "")]
+        + [f"  {line}" for line in command(argv)],
+        _openrlhf(checked) if checked else [],
+        _list("warnings", warnings),
+        _list("unchecked", unchecked),
+    ]
+    return "\n\n".join("\n".join(block) for block in blocks if block) + "\n"
+
+
+def command(argv: list[str]) -> list[str]:
+    """The lines of the command as a shell takes them, a flag a line."""
+    lines = [f"python -m {MODULE}"]
+    for text in argv:
+        if text.startswith("--"):
+            lines.append(f"  {shlex.quote(text)}")
+        else:
+            lines[-1] += f" {shlex.quote(text)}"
+    return [f"{line} \\" for line in lines[:-1]] + lines[-1:]
+
+
+def _facts(recipe: Recipe, problems: Any) -> list[str]:
+    rollout, train, data = recipe.rollout, recipe.train, recipe.data
+    samples = rollout.batch_size * rollout.n_samples_per_prompt
+    updates = samples // train.batch_size * train.max_epochs
+    kl = f"KL {train.kl_coef:g}" if train.kl_coef else "no KL"
+    rows = {
+        "policy": recipe.model.path,
+        "algorithm": f"{train.advantage_estimator}, learning rate {train.learning_rate:g}, {kl}",
+        "reward": ", ".join(f"{name} {value}" for name, value in recipe.reward.items() if name != "parts"),
+        "a step": f"{rollout.batch_size} prompts x {rollout.n_samples_per_prompt} = {samples} samples, "
+        f"{updates} optimizer {'step' if updates == 1 else 'steps'} of {train.batch_size}",
+        "steps": _steps(recipe, problems.train_problems),
+        "tokens": f"{data.max_prompt_tokens} of the prompt + {rollout.max_new_tokens} of the answer",
+        "evaluation": _evaluation(recipe, problems.eval_problems),
+        "checkpoints": f"every {train.save_steps} steps, the last {train.keep_checkpoints} are kept"
+        if train.save_steps
+        else "none",
+        "folder": str(recipe.logging.folder),
+    }
+    return [f"{name:<12} {told}" for name, told in rows.items()]
+
+
+def _steps(recipe: Recipe, problems: int | None) -> str:
+    batch, episodes = recipe.rollout.batch_size, recipe.train.episodes
+    times = f" x {episodes} episodes" if episodes > 1 else " (1 episode)"
+    if problems is None:
+        return f"problems / {batch}{times}; the number of problems is not known yet"
+    used = problems - problems % prompt_multiple(recipe)
+    steps = -(-used // batch)
+    about = "at most " if recipe.rollout.dynamic_filtering else ""
+    left = f", {problems - used} left out to fill the last step" if used < problems else ""
+    return f"{about}{steps}{times} = {steps * episodes}, from {problems} problems{left}"
+
+
+def _evaluation(recipe: Recipe, problems: int | None) -> str:
+    train = recipe.train
+    if not recipe.data.eval or train.eval_steps is None:
+        return "none while training"
+    count = "problems" if problems is None else f"{problems} problems"
+    return (
+        f"every {train.eval_steps} steps: {count} x {train.eval_n_samples_per_prompt} samples at temperature "
+        f"{train.eval_temperature:g}"
+    )
+
+
+def _gpus(recipe: Recipe) -> list[str]:
+    resources = recipe.resources
+    logical = " (logical: all on the CPU)" if resources.device == "cpu" else ""
+    lines = [f"GPUs of each of {resources.nodes} {'node' if resources.nodes == 1 else 'nodes'}{logical}"]
+    for role in roles(recipe):
+        shared = " the policy's" if role.shares else ""
+        note = f"  ({role.note} GPUs an engine)" if role.note else ""
+        lines.append(f"  {role.name:<10} {role.gpus:>3}{shared}{note}")
+    lines.append(f"  {'together':<10} {gpus_used(recipe):>3} of {resources.gpus_per_node}")
+    if resources.device == "gpu":
+        lines.append(f"  an engine takes {engine_memory(recipe):.0%} of a GPU's memory")
+    return lines
+
+
+def _openrlhf(checked: Checked) -> list[str]:
+    changed = [item for item in checked.rewrites if item.before is not None]
+    filled = [item for item in checked.rewrites if item.before is None]
+    return [
+        f"OpenRLHF {checked.version} takes these arguments",
+        *(f"  says: {line}" for line in checked.warnings),
+        *(f"  changes {item.flag} from {item.before} to {item.after}" for item in changed),
+        *(f"  fills in {item.flag} {item.after}" for item in filled),
+    ]
+
+
+def _models(recipe: Recipe) -> Iterator[str]:
+    for name, path in (("model.path", recipe.model.path), ("model.critic_path", recipe.model.critic_path)):
+        if path is None or Path(path).expanduser().is_dir():
+            continue
+        on_hub = path.count("/") < 2 and not path.startswith((".", "/", "~"))
+        where = "is looked for on the Hugging Face Hub" if on_hub else "is not there yet"
+        yield f"{name} {path} {where}"
+
+
+def _list(title: str, lines: Iterable[str]) -> list[str]:
+    lines = [f"  {line}" for line in lines]
+    return [title, *lines] if lines else []
