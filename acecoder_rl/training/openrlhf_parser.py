@@ -25,7 +25,6 @@ from typing import Any, NoReturn
 from acecoder_rl.training.flags import FIELDS
 from acecoder_rl.training.recipe import RecipeError
 
-
 UNCHECKED = "not checked by OpenRLHF's own parser"
 
 
@@ -174,8 +173,8 @@ def _parser_class(arguments: list[str]) -> Any:
 def _unknown(text: str, arguments: list[str], known: list[str]) -> str:
     flag = text.partition("=")[0]
     if not flag.startswith("--"):
-        before = arguments[: arguments.index(text)]
-        owner = next(argument for argument in reversed(before) if argument.startswith("--"))
+        last = max(index for index, argument in enumerate(arguments) if argument == text)
+        owner = next(argument for argument in reversed(arguments[:last]) if argument.startswith("--"))
         return f"{_field(owner[2:])} does not take the further value {text!r}"
     near = difflib.get_close_matches(flag, known, 1)
     mend = f"did you mean {near[0][2:]}?" if near else "see python -m openrlhf.cli.train_ppo_ray --help"

@@ -8,6 +8,7 @@ Does not cover: starting it (launch.py).
 from __future__ import annotations
 
 import importlib
+import math
 import shlex
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -100,14 +101,17 @@ def _facts(recipe: Recipe, problems: Any) -> list[str]:
 
 def _steps(recipe: Recipe, problems: int | None) -> str:
     batch, episodes = recipe.rollout.batch_size, recipe.train.episodes
-    times = f" x {episodes} episodes" if episodes > 1 else " (1 episode)"
     if problems is None:
-        return f"problems / {batch}{times}; the number of problems is not known yet"
+        return (
+            f"problems / {batch} an episode, of which there are {episodes}; how many problems there are is "
+            "not known yet"
+        )
     used = problems - problems % prompt_multiple(recipe)
-    steps = -(-used // batch)
+    steps = math.ceil(used / batch)
+    all_steps = f"{steps}" if episodes == 1 else f"{steps} x {episodes} episodes = {steps * episodes}"
     about = "at most " if recipe.rollout.dynamic_filtering else ""
     left = f", {problems - used} left out to fill the last step" if used < problems else ""
-    return f"{about}{steps}{times} = {steps * episodes}, from {problems} problems{left}"
+    return f"{about}{all_steps}, from {problems} problems{left}"
 
 
 def _evaluation(recipe: Recipe, problems: int | None) -> str:
