@@ -1,6 +1,7 @@
 """The starter set's tables -> train.jsonl and eval.jsonl, in AceCode-87K's schema.
 
-Covers: the question's wording, and asserts computed by the reference from seeded inputs: the same bytes each time.
+Covers: the question's wording, and asserts computed by the reference from seeded inputs: the same bytes every
+    time.
 Does not cover: trying programs on them (tests/starter does, in the sandbox).
 The tables are ours, so their expressions are evaluated here.
 """
@@ -11,6 +12,7 @@ import json
 import random
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from acecoder_rl.starter.inputs import arguments
 
 TABLES = {"train": train_problems.PROBLEMS, "eval": eval_problems.PROBLEMS}
 TESTS = 10
+COMMON = 3
 
 
 @dataclass(frozen=True)
@@ -53,20 +56,27 @@ def lines(split: str) -> Iterator[Line]:
 
 
 def asserts(line: Line) -> list[str]:
-    """Up to TESTS different asserts, of as many different answers as the inputs give."""
+    """Up to TESTS different asserts; of one answer at most COMMON times as many as of all others."""
     scope: dict[str, Any] = {}
     exec(line.reference, scope)
     rng = random.Random(line.name)
     calls: dict[str, str] = {}
-    for _ in range(40):
+    for _ in range(60):
         values = arguments(line.kinds, rng)
         shown = ", ".join(map(repr, values))
         calls.setdefault(shown, repr(scope[line.name](*values)))
-    # Rare answers first (a leap year, a False among Trues), so that no constant answer passes most tests.
-    answers = list(calls.values())
-    order = sorted(calls, key=lambda call: answers.count(calls[call]))
-    rare, common = order[: TESTS // 2], order[TESTS // 2 :]
-    chosen = rare + common[-(TESTS - len(rare)) :]
+    # A call of each answer in turn, so that no constant passes most tests; of functions with many answers, half
+    # the tests are chosen so, the others as they come.
+    groups: dict[str, list[str]] = {}
+    for call, answer in calls.items():
+        groups.setdefault(answer, []).append(call)
+    in_turn = [call for turn in zip_longest(*groups.values()) for call in turn if call is not None]
+    turns = TESTS if len(groups) <= 3 else TESTS // 2
+    chosen = list(dict.fromkeys(in_turn[:turns] + list(calls)))[:TESTS]
+    largest = max(groups.values(), key=lambda group: len({*group} & {*chosen}))
+    others = [call for call in chosen if call not in largest]
+    if others:
+        chosen = others + [call for call in chosen if call in largest][: COMMON * len(others)]
     kept = [call for call in calls if call in chosen]
     return [f"assert {line.name}({call}) == {calls[call]}" for call in kept]
 

@@ -10,25 +10,37 @@ import random
 from collections.abc import Callable
 from typing import Any
 
-WORDS = (
-    "apple banana cat dog egg fish garden house island juice kite lemon moon night orange pencil queen river sun"
-    " tree under violin water yellow zebra art bus cars class glass nail oats salad tea"
-).split()
+TEXT = """
+apple banana cat dog egg fish garden house island juice kite lemon moon night orange pencil queen river sun
+tree under violin water yellow zebra art bus cars class glass nail oats salad tea
+"""
+WORDS = TEXT.split()
 LETTERS = "abcdeilnorstu"
 
 
 def arguments(kinds: str, rng: random.Random) -> tuple[Any, ...]:
-    """One tuple of arguments for a table's last column; "B" and "D" stand for two arguments that belong together."""
+    """One tuple of arguments for a table's last column.
+
+    "B", "C" and "D" stand for two arguments that belong together. "v~18" is kind "v", but half the time
+    within 1 of 18, where answers that are off by one show.
+    """
     made: list[Any] = []
     for kind in kinds.split():
         if kind == "B":
             size = rng.randint(1, 5)
             made += [[rng.randint(-9, 20) for _ in range(size)] for _ in range(2)]
+        elif kind == "C":
+            numbers = _numbers(rng, 1)
+            made += [numbers, rng.choice([rng.choice(numbers), rng.randint(-20, 50)])]
         elif kind == "D":
             mapping = _dict(rng)
             made += [mapping, rng.choice(list(mapping))]
         else:
-            made.append(KINDS[kind](rng))
+            kind, _, edges = kind.partition("~")
+            value = KINDS[kind](rng)
+            if edges and rng.random() < 0.5:
+                value = int(rng.choice(edges.split(","))) + rng.randint(-1, 1)
+            made.append(value)
     return tuple(made)
 
 
@@ -37,7 +49,8 @@ def _word(rng: random.Random) -> str:
 
 
 def _numbers(rng: random.Random, least: int, low: int = -20, high: int = 50) -> list[int]:
-    return [rng.randint(low, high) for _ in range(rng.randint(least, 6))]
+    size = rng.randint(least, 6)
+    return [0 if low < 0 and rng.random() < 0.1 else rng.randint(low, high) for _ in range(size)]
 
 
 def _words(rng: random.Random) -> list[str]:
@@ -79,10 +92,13 @@ KINDS: dict[str, Callable[[random.Random], Any]] = {
     "p": lambda r: r.randint(1, 20),  # positive
     "q": lambda r: r.randint(1, 5),  # often a divisor
     "k": lambda r: r.randint(0, 6),  # tiny, often equal to another
-    "k1": lambda r: r.randint(1, 7),
+    "k2": lambda r: r.randint(-4, 10),
+    "i3": lambda r: 3 * r.randint(-10, 20),  # sums and averages of them are exact
     "g": lambda r: r.randint(0, 3),  # as in the lists of kind G
     "m": lambda r: r.choice([r.randint(1, 99), r.randint(100, 2000)]),  # of several sizes
-    "t": lambda r: r.choice([5, 10, 1]) * r.randint(-4, 20),  # often a multiple of 5 or 10
+    "t": lambda r: r.choice(
+        [r.randint(-20, 100), 5 * r.randint(-4, 20), 10 * r.randint(-2, 10)]
+    ),  # often a multiple of 5 or 10
     "v": lambda r: r.randint(0, 90),  # an age, a score
     "y": lambda r: r.choice([-1, 1]) * r.randint(1, 20),  # not 0
     "H": lambda r: r.randint(1, 2),

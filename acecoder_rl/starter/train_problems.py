@@ -1,8 +1,9 @@
-"""The starter set's training problems: one a line, `function | what it returns | reference expression | inputs`.
+"""The starter set's training problems, one a line: `function | what it returns | reference | inputs`.
 
 Covers: the table that build.py makes train.jsonl from. The inputs' letters are explained in inputs.py.
 Does not cover: the functions of the eval split (eval_problems.py): none of them is here, under any name.
 """
+# ruff: noqa: E501
 
 PROBLEMS = r"""
 add(a, b) | the sum of a and b | a + b | i i
@@ -41,40 +42,40 @@ age(birth_year, current_year) | the current year minus the birth year | current_
 score_total(wins, draws) | 3 points for each win plus 1 point for each draw | 3 * wins + draws | n n
 legs(dogs, birds) | the number of legs of the given dogs (4 each) and birds (2 each) | 4 * dogs + 2 * birds | n n
 is_even(n) | True if n is even | n % 2 == 0 | i
-is_positive(n) | True if n is greater than 0 | n > 0 | i
+is_positive(n) | True if n is greater than 0 | n > 0 | i~0
 is_zero(n) | True if n is 0 | n == 0 | k
 is_greater(a, b) | True if a is greater than b | a > b | k k
 is_equal(a, b) | True if a equals b | a == b | g g
 is_divisible_by_three(n) | True if n is divisible by 3 | n % 3 == 0 | i
 is_divisible(a, b) | True if a is divisible by b | a % b == 0 | m q
 is_multiple_of_ten(n) | True if n is a multiple of 10 | n % 10 == 0 | t
-is_adult(age) | True if age is at least 18 | age >= 18 | v
-is_teenager(age) | True if age is between 13 and 19 | 13 <= age <= 19 | v
+is_adult(age) | True if age is at least 18 | age >= 18 | v~18
+is_teenager(age) | True if age is from 13 to 19, inclusive | 13 <= age <= 19 | v~13,19
 is_between(n, low, high) | True if n is between low and high, inclusive | low <= n <= high | i i i
-both_positive(a, b) | True if both a and b are positive | a > 0 and b > 0 | i i
+both_positive(a, b) | True if both a and b are positive | a > 0 and b > 0 | i~0 i~0
 either_zero(a, b) | True if a or b is zero | a == 0 or b == 0 | g g
 both_true(a, b) | True if both a and b are True | a and b | b b
 either_true(a, b) | True if a or b is True | a or b | b b
 opposite(flag) | the opposite of the boolean flag | not flag | b
-is_single_digit(n) | True if n is between 0 and 9 | 0 <= n <= 9 | i
+is_single_digit(n) | True if n is from 0 to 9, inclusive | 0 <= n <= 9 | i~0,9
 same_sign(a, b) | True if a and b are both positive or both negative | a * b > 0 | y y
 ends_with_zero(n) | True if the last digit of n is 0 | n % 10 == 0 | t
-is_passing(score) | True if the score is 50 or more | score >= 50 | v
-is_hot(temperature) | True if the temperature is above 30 | temperature > 30 | v
-is_freezing(temperature) | True if the temperature is below 0 | temperature < 0 | i
+is_passing(score) | True if the score is 50 or more | score >= 50 | v~50
+is_hot(temperature) | True if the temperature is above 30 | temperature > 30 | v~30
+is_freezing(temperature) | True if the temperature is below 0 | temperature < 0 | i~0
 maximum(a, b) | the larger of a and b | max(a, b) | i i
 max_of_three(a, b, c) | the largest of a, b and c | max(a, b, c) | i i i
 absolute(n) | the absolute value of n | abs(n) | i
-clip_at_zero(n) | n if n is positive, otherwise 0 | max(n, 0) | i
-at_most_hundred(n) | the smaller of n and 100 | min(n, 100) | m
+clip_at_zero(n) | n if n is positive, otherwise 0 | max(n, 0) | y
+at_most_hundred(n) | the smaller of n and 100 | min(n, 100) | m~100
 last_digit(n) | the last digit of the positive number n | n % 10 | m
 number_of_digits(n) | the number of digits of the positive number n | len(str(n)) | m
-sign(n) | 1 if n is positive, -1 if n is negative, and 0 if n is zero | (n > 0) - (n < 0) | i
+sign(n) | 1 if n is positive, -1 if n is negative, and 0 if n is zero | (n > 0) - (n < 0) | i~0
 even_or_odd(n) | 'even' if n is even, otherwise 'odd' | 'even' if n % 2 == 0 else 'odd' | i
-pass_or_fail(score) | 'pass' if the score is at least 60, otherwise 'fail' | 'pass' if score >= 60 else 'fail' | v
+pass_or_fail(score) | 'pass' if the score is at least 60, otherwise 'fail' | 'pass' if score >= 60 else 'fail' | v~60
 yes_or_no(flag) | 'yes' if flag is True, otherwise 'no' | 'yes' if flag else 'no' | b
 bigger_or_smaller(a, b) | 'bigger' if a is greater than b, otherwise 'smaller' | 'bigger' if a > b else 'smaller' | k k
-factorial(n) | the factorial of n | __import__('math').factorial(n) | k
+factorial(n) | the factorial of n | 1 if n == 0 else n * factorial(n - 1) | k
 sum_to_n(n) | the sum of the numbers from 1 to n | n * (n + 1) // 2 | n
 sum_of_digits(n) | the sum of the digits of n | sum(int(c) for c in str(n)) | m
 sum_of_squares(n) | the sum of the squares of the numbers from 1 to n | sum(i * i for i in range(1, n + 1)) | n
@@ -146,12 +147,12 @@ concat_lists(a, b) | the lists a and b joined together | a + b | l l
 append_item(items, item) | the list with the item added at the end | items + [item] | l i
 range_list(n) | a list of the numbers from 1 to n | list(range(1, n + 1)) | n
 zeros(n) | a list of n zeros | [0] * n | n
-product_list(numbers) | the product of the numbers in the list | __import__('math').prod(numbers) | K
+product_list(numbers) | the product of the numbers in the list | numbers[0] * product_list(numbers[1:]) if numbers else 1 | K
 second_item(items) | the second item of the list | items[1] | T
 largest_minus_smallest(numbers) | the largest number minus the smallest number in the list | max(numbers) - min(numbers) | L
 sum_even(numbers) | the sum of the even numbers in the list | sum(n for n in numbers if n % 2 == 0) | l
 index_of(items, item) | the index of the item in the list, or -1 if it is not there | items.index(item) if item in items else -1 | G g
-is_sorted(numbers) | True if the list is sorted | numbers == sorted(numbers) | O
+is_sorted(numbers) | True if the list is sorted from smallest to largest | numbers == sorted(numbers) | O
 all_positive(numbers) | True if all numbers in the list are positive | all(n > 0 for n in numbers) | Y
 lengths(words) | a list of the lengths of the words | [len(w) for w in words] | W
 upper_all(words) | a list of the words in upper case | [w.upper() for w in words] | W
@@ -159,7 +160,7 @@ longest_word(words) | the longest word, or the first of them if there are severa
 sort_words(words) | the words in alphabetical order | sorted(words) | W
 first_letters(words) | a list of the first letters of the words | [w[0] for w in words] | W
 long_words(words) | a list of the words longer than 4 letters | [w for w in words if len(w) > 4] | W
-numbers_above(numbers, limit) | a list of the numbers greater than the limit | [n for n in numbers if n > limit] | l i
+numbers_above(numbers, limit) | a list of the numbers greater than the limit | [n for n in numbers if n > limit] | C
 every_other(items) | every second item of the list, starting with the first | items[::2] | l
 last_two(items) | the last two items of the list | items[-2:] | T
 rotate_left(items) | the list with its first item moved to the end | items[1:] + items[:1] | L
@@ -168,7 +169,7 @@ cumulative(numbers) | a list of the running sums of the numbers | [sum(numbers[:
 pairs_sum(a, b) | a list of the sums of the matching numbers of the lists a and b | [x + y for x, y in zip(a, b)] | B
 flatten(lists) | one list of all items of the inner lists | [x for inner in lists for x in inner] | N
 common_items(a, b) | a sorted list of the items that are in both lists | sorted(set(a) & set(b)) | G G
-difference_of_lists(a, b) | a list of the items of a that are not in b | [x for x in a if x not in b] | G G
+difference_of_lists(a, b) | a list of the items of a that are not in b, in the order of a | [x for x in a if x not in b] | G G
 count_strings(items) | how many items in the list are strings | sum(isinstance(x, str) for x in items) | M
 get_value(d, key) | the value of the key in the dictionary d | d[key] | D
 get_or_default(d, key) | the value of the key in the dictionary d, or 0 if it is not there | d.get(key, 0) | d c
@@ -185,25 +186,25 @@ to_string(n) | the number n as a string | str(n) | i
 to_int(s) | the string s as an integer | int(s) | I
 to_binary(n) | the binary representation of n as a string, without a prefix | bin(n)[2:] | m
 char_code(c) | the code point of the character c | ord(c) | c
-bool_to_int(flag) | 1 if flag is True, otherwise 0 | int(flag) | b
-round_half(x) | the number x divided by 4 and rounded down | x // 4 | i
-celsius_to_kelvin(c) | the temperature c in Celsius plus 273 | c + 273 | i
+double_if_even(n) | n times 2 if n is even, otherwise n | n * 2 if n % 2 == 0 else n | i
+quarter(n) | n divided by 4, rounded down | n // 4 | i
+add_hundred(n) | n plus 100 | n + 100 | i
 is_leap_year(year) | True if the year is a leap year | year % 4 == 0 and (year % 100 != 0 or year % 400 == 0) | R
 is_prime(n) | True if n is a prime number | n > 1 and all(n % i for i in range(2, n)) | n
-fibonacci(n) | the n-th Fibonacci number, where fibonacci(0) is 0 and fibonacci(1) is 1 | __import__('functools').reduce(lambda p, _: (p[1], p[0] + p[1]), range(n), (0, 1))[0] | k
-gcd(a, b) | the greatest common divisor of a and b | __import__('math').gcd(a, b) | p p
+fibonacci(n) | the n-th Fibonacci number, where fibonacci(0) is 0 and fibonacci(1) is 1 | round(((1 + 5 ** 0.5) / 2) ** n / 5 ** 0.5) | k
+gcd(a, b) | the greatest common divisor of a and b | a if b == 0 else gcd(b, a % b) | p p
 divisors(n) | a list of the divisors of n | [i for i in range(1, n + 1) if n % i == 0] | p
-digits(n) | a list of the digits of n | [int(c) for c in str(n)] | m
+digits(n) | a list of the digits of n as integers | [int(c) for c in str(n)] | m
 even_numbers(n) | a list of the even numbers from 0 to n, including n if it is even | list(range(0, n + 1, 2)) | n
 multiples(n, count) | a list of the first count multiples of n, starting with n | [n * i for i in range(1, count + 1)] | p k
 countdown(n) | a list of the numbers from n down to 1 | list(range(n, 0, -1)) | n
 seconds(hours, minutes) | the number of seconds in the given hours and minutes | hours * 3600 + minutes * 60 | n n
-fahrenheit(c) | the temperature c in Celsius times 2 plus 30 | c * 2 + 30 | i
+double_plus_one(n) | n times 2, plus 1 | n * 2 + 1 | i
 total_pages(books, pages) | the number of books times the pages of each | books * pages | n n
 eggs_left(eggs, eaten) | the number of eggs minus the eaten ones | eggs - eaten | m n
 ticket_cost(adults, children) | the cost of the tickets when an adult pays 10 and a child pays 5 | adults * 10 + children * 5 | n n
-can_vote(age) | True if age is 18 or more | age >= 18 | v
-can_afford(money, price) | True if the money is at least the price | money >= price | v v
+can_vote(age) | True if age is 18 or more | age >= 18 | v~18
+can_afford(money, price) | True if the money is at least the price | money >= price | g g
 is_vowel(c) | True if the character c is a vowel | c in 'aeiou' | c
 is_weekend(day) | True if the day is 'Saturday' or 'Sunday' | day in ('Saturday', 'Sunday') | w2
 next_char(c) | the character that follows the character c in the alphabet | chr(ord(c) + 1) | j
