@@ -65,8 +65,8 @@ def asserts(line: Line) -> list[str]:
         values = arguments(line.kinds, rng)
         shown = ", ".join(map(repr, values))
         calls.setdefault(shown, repr(scope[line.name](*values)))
-    # A call of each answer in turn, so that no constant passes most tests; of functions with many answers, half
-    # the tests are chosen so, the others as they come.
+    # A call of each answer in turn, so that no constant passes most tests; of a function with many answers
+    # half the tests are chosen so, the others as they come.
     groups: dict[str, list[str]] = {}
     for call, answer in calls.items():
         groups.setdefault(answer, []).append(call)
