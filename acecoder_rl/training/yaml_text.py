@@ -78,7 +78,9 @@ def _number(node: yaml.ScalarNode, convert: Callable[[], Any]) -> Any:
 
 
 def _str(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+    # What YAML takes for an end of a line is escaped, but for plain newlines.
+    style = '"' if re.search("[\r\x85\u2028\u2029]", text) else "|" if "\n" in text else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
 _Loader.add_constructor("tag:yaml.org,2002:int", _int)
