@@ -3,9 +3,9 @@
 Covers: the template, the system prompt, the chat template of the model's tokenizer, the answer's first words,
     the length in tokens.
 Does not cover: files (data.py); images.
-Special tokens: OpenRLHF tokenizes prompts with add_special_tokens=False, and so are they counted here: a prompt
-    starts with BOS if its text does. With `chat` that is the chat template's affair (Llama's writes BOS, those
-    of Qwen and SmolLM have none); bare text gets the BOS of tokenizers that put one before any text (Llama's).
+Special tokens: OpenRLHF tokenizes prompts with add_special_tokens=False, and so they are counted here: a
+    prompt starts with BOS if its text does. With `chat` that is up to the chat template (Llama's writes BOS,
+    those of Qwen and SmolLM have none); bare text gets the BOS of tokenizers that put one before any text.
 """
 
 from __future__ import annotations

@@ -95,8 +95,8 @@ class Reader:
         self.dropped["not_hard"] += choice.usable - sum(choice.chosen)
         if without:
             self.notes.append(
-                f"{self.field}.subset is 'hard': {without} of {len(choice.chosen)} rows have no pass rates and "
-                "are left out"
+                f"{self.field}.subset is 'hard': {without} of {len(choice.chosen)} rows have no pass rates "
+                "and are left out"
             )
         if choice.others:
             names = ", ".join(name for name, _ in choice.others.most_common(3))
@@ -187,7 +187,7 @@ def _file(source: Source, field: str) -> Path | None:
 
 
 def _is_hub_id(path: str) -> bool:
-    """Whether a path can only be a dataset id: `owner/name` or `name`, and neither a file nor named as one."""
+    """Whether a path can only be a dataset id: `owner/name` or `name`, neither a file nor named as one."""
     return (
         re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?", path) is not None
         and not path.lower().endswith(ENDINGS)
