@@ -17,10 +17,10 @@ from acecoder_rl.training.load import RecipeError, load_recipe
 from acecoder_rl.training.placement import gpus_used
 from acecoder_rl.training.recipe import Recipe
 
-RECIPES = Path(__file__).parents[2] / "recipes"
-CPU = RECIPES / "quickstart.yaml"
-GPU = RECIPES / "reinforce_pp_qwen_coder_7b_rule.yaml"
-PPO = RECIPES / "ppo_qwen_coder_7b_rule.yaml"
+RECIPES = Path(__file__).parent / "recipes"
+CPU = RECIPES / "cpu.yaml"
+GPU = RECIPES / "gpu.yaml"
+PPO = RECIPES / "ppo.yaml"
 NO_CRITIC = "has no critic: leave it out, or set train.advantage_estimator to gae"
 
 # (recipe, what is set in it, the message)
