@@ -1,6 +1,7 @@
 """Batches that share out evenly: among GPUs, among optimizer steps.
 
-Covers: `mistakes` in a recipe's batch sizes; how many prompts the training file may have.
+Covers: `mistakes` in a recipe's batch sizes; how many prompts the training file may have (data.py leaves the
+    rest out).
 Does not cover: where the GPUs are (placement.py).
 """
 
@@ -11,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from acecoder_rl.training.placement import roles
-from acecoder_rl.training.recipe import Recipe, RecipeError
+from acecoder_rl.training.recipe import Recipe
 
 
 def prompt_multiple(recipe: Recipe) -> int:
@@ -25,23 +26,6 @@ def prompt_multiple(recipe: Recipe) -> int:
     if not _dynamic(recipe):
         units += [rollout.micro_batch_size * processes for processes in learners(recipe).values()]
     return math.lcm(*(unit // math.gcd(unit, rollout.n_samples_per_prompt) for unit in units))
-
-
-def check_prompts(recipe: Recipe, where: str, prompts: int) -> None:
-    """Whether OpenRLHF can train on a file of so many prompts.
-
-    Raises:
-        RecipeError: the last step of an episode would not fit.
-    """
-    multiple = prompt_multiple(recipe)
-    wrong = f"{where}: data.train has {prompts} prompts, but "
-    if prompts < multiple:
-        raise RecipeError([f"{wrong}the least that a step can take is {multiple}: give more problems"])
-    if prompts % multiple:
-        left = prompts % multiple
-        raise RecipeError(
-            [f"{wrong}the last step takes a multiple of {multiple} only: leave {left} of them out"]
-        )
 
 
 def mistakes(recipe: Recipe) -> Iterator[str]:

@@ -1,8 +1,8 @@
 """Fields of a recipe that must fit each other, checked before a GPU is touched.
 
 Covers: samples, placement, fields that others make meaningless, what OpenRLHF would do silently.
-Does not cover: batch sizes (batches.py), single fields (recipe.py), the reward against the data's labels
-    (data.py), OpenRLHF's own checks (openrlhf_parser.py).
+Does not cover: batch sizes (batches.py), single fields (recipe.py), the section `data` and the reward against
+    its problems (data.py), OpenRLHF's own checks (openrlhf_parser.py).
 """
 
 from __future__ import annotations
@@ -160,11 +160,6 @@ def _unused(recipe: Recipe) -> Iterator[str]:
         yield (
             f"train.eval_steps is {train.eval_steps}, but data.eval is empty: name problems to evaluate on, "
             "or leave eval_steps out"
-        )
-    if "{question}" not in recipe.data.prompt_template:
-        yield (
-            f"data.prompt_template is {shown(recipe.data.prompt_template)}, which asks every problem the "
-            f"same: put {{question}} where the question belongs"
         )
 
 

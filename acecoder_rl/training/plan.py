@@ -7,19 +7,18 @@ Does not cover: starting it (launch.py).
 
 from __future__ import annotations
 
-import importlib
 import math
 import shlex
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 from acecoder_rl.training.batches import prompt_multiple
 from acecoder_rl.training.checks import check
+from acecoder_rl.training.data import Inspection, inspect
 from acecoder_rl.training.flags import flags
 from acecoder_rl.training.openrlhf_parser import Checked, NotInstalled, check_arguments
 from acecoder_rl.training.placement import engine_memory, gpus_used, roles
-from acecoder_rl.training.recipe import Recipe
+from acecoder_rl.training.recipe import Recipe, RecipeError
 from acecoder_rl.training.run_folder import RunFolder
 
 MODULE = "openrlhf.cli.train_ppo_ray"
@@ -42,7 +41,19 @@ def explain(recipe: Recipe, where: str, argv: list[str] | None = None) -> str:
     Raises:
         RecipeError: the recipe does not fit together, or OpenRLHF refuses it.
     """
-    warnings = check(recipe, where)
+    wrong: list[str] = []
+    warnings: list[str] = []
+    try:
+        warnings += check(recipe, where)
+    except RecipeError as error:
+        wrong += error.mistakes
+    try:
+        problems = inspect(recipe.data, recipe.reward)
+    except RecipeError as error:
+        wrong += [f"{where}: {line}" for line in error.mistakes]
+    if wrong:
+        raise RecipeError(wrong)
+    warnings += [f"{where}: {line}" for line in problems.warnings]
     argv = arguments(recipe) if argv is None else argv
     unchecked: list[str] = []
     checked: Checked | None = None
@@ -50,8 +61,6 @@ def explain(recipe: Recipe, where: str, argv: list[str] | None = None) -> str:
         checked = check_arguments(argv, where)
     except NotInstalled as reason:
         unchecked.append(str(reason))
-    # By name: it reads problems, which the rest here does without.
-    problems = importlib.import_module("acecoder_rl.training.data").inspect(recipe.data)
     unchecked += [*problems.unchecked, *_models(recipe)]
     blocks = [
         [f"{where}: the recipe fits together; nothing was started"],
@@ -77,7 +86,7 @@ def command(argv: list[str]) -> list[str]:
     return [f"{line} \\" for line in lines[:-1]] + lines[-1:]
 
 
-def _facts(recipe: Recipe, problems: Any) -> list[str]:
+def _facts(recipe: Recipe, problems: Inspection) -> list[str]:
     rollout, train, data = recipe.rollout, recipe.train, recipe.data
     samples = rollout.batch_size * rollout.n_samples_per_prompt
     updates = samples // train.batch_size * train.max_epochs

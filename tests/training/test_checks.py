@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
-from acecoder_rl.training.batches import check_prompts, prompt_multiple
+from acecoder_rl.training.batches import prompt_multiple
 from acecoder_rl.training.checks import check
 from acecoder_rl.training.load import RecipeError, load_recipe
 from acecoder_rl.training.placement import gpus_used
@@ -219,12 +219,6 @@ MISTAKES = [
         "train.eval_steps is 5, but data.eval is empty: name problems to evaluate on, or leave eval_steps "
         "out",
     ),
-    (
-        CPU,
-        "data.prompt_template=Solve'{question'",
-        "data.prompt_template is "
-        "\"Solve'{question'\", which asks every problem the same: put {question} where the question belongs",
-    ),
     (CPU, "openrlhf.rollout.top_p=0.9", "openrlhf.rollout.top_p is what rollout.top_p sets: set that"),
     (CPU, "openrlhf.actor.adam.lr=1", "openrlhf.actor.adam.lr is what train.learning_rate sets: set that"),
     (
@@ -417,7 +411,6 @@ def test_what_passes_gives_every_gpu_the_same(
         reject()
     multiple = prompt_multiple(recipe)
     assert prompts % multiple == 0
-    check_prompts(recipe, "my.yaml", whole * multiple)
     for step in {prompts, (whole * multiple) % prompts or prompts}:
         for processes in (nodes * actors, nodes * critics):
             dealt = _deal(step * samples, generate, processes)
@@ -435,15 +428,7 @@ def _deal(samples: int, micro: int, processes: int) -> list[int]:
     return [sum(batches[index * chunk : (index + 1) * chunk]) for index in range(processes)]
 
 
-def test_prompts_that_do_not_fill_the_last_step() -> None:
-    recipe = load_recipe(GPU)
-    assert prompt_multiple(recipe) == 16
-    check_prompts(recipe, "my.yaml", 21_792)
-    with pytest.raises(RecipeError) as caught:
-        check_prompts(recipe, "my.yaml", 21_800)
-    assert str(caught.value) == (
-        "my.yaml: data.train has 21800 prompts, but the last step takes a multiple of 16 only: leave 8 of "
-        "them out"
-    )
-    with pytest.raises(RecipeError, match="has 5 prompts, but the least that a step can take is 16"):
-        check_prompts(recipe, "my.yaml", 5)
+def test_the_prompts_of_the_training_file_come_in_multiples() -> None:
+    assert prompt_multiple(load_recipe(GPU)) == 16  # optimizer steps of 128 samples, 8 a prompt
+    assert prompt_multiple(load_recipe(CPU)) == 8
+    assert prompt_multiple(load_recipe(GPU, ["rollout.micro_batch_size=64", "train.batch_size=32"])) == 32

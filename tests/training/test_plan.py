@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import shlex
 import socket
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from acecoder_rl.training import openrlhf_parser
+from acecoder_rl.training import openrlhf_parser, plan
 from acecoder_rl.training.load import RecipeError, load_recipe
 from acecoder_rl.training.plan import arguments, command, explain
 
@@ -21,9 +20,10 @@ CPU, GPU = RECIPES / "cpu.yaml", RECIPES / "gpu.yaml"
 @pytest.fixture(autouse=True)
 def problems(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """What the data is said to be; reading it is tested with it."""
-    told = SimpleNamespace(train_problems=163, eval_problems=60, unchecked=["data.train.0 is on the Hub"])
-    stand_in = SimpleNamespace(inspect=lambda data: told)
-    monkeypatch.setitem(sys.modules, "acecoder_rl.training.data", stand_in)
+    told = SimpleNamespace(
+        train_problems=163, eval_problems=60, unchecked=["data.train.0 is on the Hub"], warnings=[]
+    )
+    monkeypatch.setattr(plan, "inspect", lambda data, reward: told)
     return told
 
 
@@ -31,15 +31,15 @@ def _plan(file: Path, *overrides: str) -> str:
     return explain(load_recipe(file, overrides), "my.yaml")
 
 
-def _row(plan: str, name: str) -> str:
-    (line,) = [line for line in plan.splitlines() if line.split("  ")[0] == name]
+def _row(text: str, name: str) -> str:
+    (line,) = [line for line in text.splitlines() if line.split("  ")[0] == name]
     return line[len(name) :].strip()
 
 
 def test_the_command_is_the_one_that_runs() -> None:
     recipe = load_recipe(CPU, ["model.path=a folder/it's", "openrlhf.reward.stop_properly_penalty_coef=-0.5"])
-    plan = explain(recipe, "my.yaml")
-    shown = plan[plan.index("  python -m") :].split("\n\n")[0]
+    told = explain(recipe, "my.yaml")
+    shown = told[told.index("  python -m") :].split("\n\n")[0]
     assert shlex.split(shown.replace("\\\n", " ")) == [
         "python",
         "-m",
@@ -85,8 +85,8 @@ def test_the_evaluation() -> None:
 
 
 def test_gpus_by_role() -> None:
-    plan = _plan(GPU, "resources.nodes=2")
-    block = plan[plan.index("GPUs of") :].split("\n\n")[0]
+    told = _plan(GPU, "resources.nodes=2")
+    block = told[told.index("GPUs of") :].split("\n\n")[0]
     assert block.splitlines() == [
         "GPUs of each of 2 nodes",
         "  policy       4",
@@ -100,9 +100,9 @@ def test_gpus_by_role() -> None:
 
 def test_warnings_and_what_is_unchecked(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("{}")
-    plan = _plan(CPU, f"model.path={tmp_path}")
-    assert "warnings\n  my.yaml: train.save_steps is not set" in plan
-    assert "unchecked\n  data.train.0 is on the Hub\n" in plan
+    told = _plan(CPU, f"model.path={tmp_path}")
+    assert "warnings\n  my.yaml: train.save_steps is not set" in told
+    assert "unchecked\n  data.train.0 is on the Hub\n" in told
     assert "model.path runs/models/none is not there yet" in _plan(CPU, "model.path=runs/models/none")
     assert "model.path Qwen/Qwen2.5-Coder-7B-Instruct is looked for on the Hugging Face Hub" in _plan(GPU)
     assert "says: Recommend setting k1 to 'k2' or 'k3'" in _plan(GPU, "train.kl_in_loss=true")
@@ -115,8 +115,8 @@ def test_warnings_and_what_is_unchecked(monkeypatch: pytest.MonkeyPatch, tmp_pat
 
 
 def test_what_openrlhf_changes_is_told() -> None:
-    plan = _plan(GPU, "resources.packing_samples=false", "openrlhf.train.dynamic_batch_enable=true")
-    assert "  changes ds.packing_samples from False to True\n" in plan
+    told = _plan(GPU, "resources.packing_samples=false", "openrlhf.train.dynamic_batch_enable=true")
+    assert "  changes ds.packing_samples from False to True\n" in told
 
 
 def test_no_network_is_touched(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,8 +128,21 @@ def test_no_network_is_touched(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "Hugging Face Hub" in _plan(GPU)
 
 
-def test_mistakes_are_raised() -> None:
-    with pytest.raises(RecipeError, match=r"^my\.yaml: train\.gamma is 0\.9, "):
-        _plan(CPU, "train.gamma=0.9")
+def test_the_datas_warnings_are_told(problems: SimpleNamespace) -> None:
+    problems.warnings = ["data.train.0 has few problems"]
+    assert "  my.yaml: data.train.0 has few problems\n" in _plan(CPU)
+
+
+def test_mistakes_of_recipe_and_data_are_raised_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    with pytest.raises(RecipeError) as caught:
+        _plan(CPU, "train.gamma=0.9", "data.train=nowhere/problems.jsonl")
+    assert [line.split(" is ")[0] for line in caught.value.mistakes] == [
+        "my.yaml: train.gamma",
+        "my.yaml: data.train.0.path",
+    ]
+
+
+def test_what_openrlhf_refuses_is_raised() -> None:
     with pytest.raises(RecipeError, match=r"^my\.yaml: openrlhf\.zz is not known to OpenRLHF"):
         _plan(CPU, "openrlhf.zz=1")
