@@ -3,9 +3,9 @@
 Covers: `prepare` (the shuffle, the last step, the files) and `inspect` (what can be said offline).
 Does not cover: sources (sources.py), prompts (prompts.py), weights and over-long prompts (splits.py), the
     reward against the tests (reward_fit.py).
-What OpenRLHF does with the files: it shuffles the rows of train.jsonl again, takes `rollout.batch_size` of them
-    a step, and what is left in the last step of an episode. A last step that does not share out evenly hangs
-    or leaks into the next (batches.py), so the few rows that make it uneven are left out here.
+What OpenRLHF does with the files: it shuffles the rows of train.jsonl again, takes `rollout.batch_size` of
+    them a step, and in the last step of an episode what is left. A last step that does not share out evenly
+    hangs or leaks into the next (batches.py), so the few rows that make it uneven are left out here.
 The same recipe, sources and seed give the same bytes.
 """
 
@@ -221,8 +221,8 @@ def _even(train: Split, recipe: Recipe) -> list[str]:
     if not left:
         return []
     return [
-        f"data.train has {rows} prompts, of which {left} are left out, chosen by train.seed: the last step of "
-        f"an episode takes a multiple of {multiple}. To choose yourself, set max_problems of a source"
+        f"data.train has {rows} prompts, of which {left} are left out, chosen by train.seed: the last step "
+        f"of an episode takes a multiple of {multiple}. To choose yourself, set max_problems of a source"
     ]
 
 

@@ -2,7 +2,7 @@
 
 Covers: problems of which nothing is withheld although `reward.holdout` asks for it; tests that patch the
     program, whose verdicts earn nothing without `reward.allow_shared`.
-Does not cover: the section itself (reward_fns.from_config), problems without tests (problems.py refuses them).
+Does not cover: the section itself (reward_fns.from_config), problems without tests (problems.py).
 """
 
 from __future__ import annotations
