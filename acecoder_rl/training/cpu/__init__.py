@@ -1,7 +1,7 @@
 """OpenRLHF's own trainer on a machine without CUDA: the same code path, patched where it names a GPU.
 
-Covers: `use()` for the driver, `worker_hook` for every Ray worker, `vllm_plugin` for every process of vLLM, and
-    the environment that all of them need. Active only where ACECODER_RL_DEVICE is "cpu": a recipe says so, CUDA
+Covers: `use()` for the driver, `worker_hook` for every Ray worker, and the environment that all of them need;
+    the workers of vLLM's engines bring their patches themselves (worker.py). Active only where ACECODER_RL_DEVICE is "cpu": a recipe says so, CUDA
     is never asked, because drivers on GPU clusters often see no GPU.
 Does not cover: packing, ring attention and dynamic batches (flash-attn only), colocation with sleep (CUDA only).
 
@@ -74,17 +74,9 @@ def worker_hook() -> None:
     """Patch a Ray worker; Ray calls it before the worker's first task."""
     if active():
         from acecoder_rl.training.cpu import patches
+        from acecoder_rl.training.cpu.imports import after
 
-        patches.torch_without_cuda()
         patches.names_of_flash_attn()
-        patches.weights_without_nccl()
-
-
-def vllm_plugin() -> None:
-    """Patch a process of vLLM (entry point `vllm.general_plugins`); a no-op where no run on CPU asks for it."""
-    if active():
-        from acecoder_rl.training.cpu import patches
-
-        patches.vllm_keeps_its_weights()
-        patches.weights_without_nccl()
-        patches.workers_without_cuda()
+        after("torch", patches.torch_without_cuda)
+        after("torch.distributed.device_mesh", patches.meshes_without_cuda)
+        after("openrlhf.utils.distributed_util", patches.weights_without_nccl)

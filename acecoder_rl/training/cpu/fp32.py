@@ -12,6 +12,7 @@ import deepspeed.ops
 import torch
 from openrlhf.utils.deepspeed.deepspeed import DeepspeedStrategy
 
+EXTENSION = "acecoder_rl.training.cpu.worker.CpuWorkerWrap"
 MAX_SEQUENCES = 128  # of an engine at once: vLLM's own 256 slow a CPU's cache down
 
 
@@ -43,7 +44,7 @@ def _fp32(config: dict[str, Any]) -> dict[str, Any]:
 
 
 class _Engines:
-    """Makes OpenRLHF's engine actors, but with the data type that create_vllm_engines hard-codes replaced."""
+    """Makes OpenRLHF's engine actors, but with another data type and extension than create_vllm_engines says."""
 
     def __init__(self, actor_class: Any) -> None:
         self.actor_class = actor_class
@@ -54,7 +55,7 @@ class _Engines:
         return made
 
     def remote(self, **kwargs: Any) -> Any:
-        kwargs |= {"dtype": "float32", "max_num_seqs": MAX_SEQUENCES}
+        kwargs |= {"dtype": "float32", "max_num_seqs": MAX_SEQUENCES, "worker_extension_cls": EXTENSION}
         return self.actor_class.options(**self.actor_options).remote(**kwargs)
 
 

@@ -1,0 +1,156 @@
+"""The process that holds a run: it starts Ray and the sandboxes, and runs OpenRLHF's own trainer to its end.
+
+Covers: `python -m acecoder_rl.training.driver PLAN.json`: what the workers' environment says, CPU mode, the true
+    cause when a worker fails (failure.json beside the plan).
+Does not cover: watching it and what is left when it is killed (launch.py), OpenRLHF's arguments (flags.py).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import importlib
+import json
+import os
+import runpy
+import signal
+import sys
+import traceback
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+FAILURE = "failure.json"
+REWARD = "ACECODER_RL_REWARD"  # read by reward_fns/openrlhf.py
+TRAINER = "openrlhf.cli.train_ppo_ray"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a driver is to do, as it stands in plan.json.
+
+    Attributes:
+        arguments: OpenRLHF's.
+        reward, sandbox: the recipe's sections.
+        assistant_prefix: how completions begin, which the reward must know.
+        device: "cpu" or "gpu".
+        threads: of a model or engine on CPU.
+        logical_gpus: what Ray is told it has on CPU.
+        address: of a running Ray cluster; None starts Ray here.
+    """
+
+    arguments: list[str]
+    reward: dict[str, Any]
+    sandbox: dict[str, Any]
+    assistant_prefix: str
+    device: str
+    threads: int
+    logical_gpus: int
+    address: str | None = None
+
+    def write(self, path: Path) -> None:
+        """Save it as JSON."""
+        path.write_text(json.dumps(asdict(self), indent=1) + "\n")
+
+    def environment(self) -> dict[str, str]:
+        """What every process of the run has in its environment."""
+        sections = {"reward": self.reward, "sandbox": self.sandbox, "assistant_prefix": self.assistant_prefix}
+        shared = {
+            REWARD: json.dumps(sections),
+            # As OpenRLHF sets them when it starts Ray itself.
+            "TOKENIZERS_PARALLELISM": os.environ.get("TOKENIZERS_PARALLELISM", "true"),
+            "NCCL_DEBUG": os.environ.get("NCCL_DEBUG", "WARN"),
+            "RAY_ENABLE_ZERO_COPY_TORCH_TENSORS": os.environ.get("RAY_ENABLE_ZERO_COPY_TORCH_TENSORS", "1"),
+        }
+        if self.device == "cpu":
+            from acecoder_rl.training import cpu
+
+            shared |= cpu.environment(self.threads)
+        return shared
+
+
+def drive(plan: Plan) -> None:
+    """Run the trainer; returns when the model is saved."""
+    environment = plan.environment()
+    os.environ.update(environment)
+    if plan.device == "cpu":
+        from acecoder_rl.training import cpu
+
+        cpu.use()
+    import ray
+
+    # Ray asks for this much more politely than it deserves: one line a worker, whatever it repeats.
+    os.environ.setdefault("RAY_DEDUP_LOGS", "0")
+    runtime: dict[str, Any] = {"env_vars": environment}
+    options: dict[str, Any] = {"address": plan.address}
+    if plan.device == "cpu":
+        runtime["worker_process_setup_hook"] = "acecoder_rl.training.cpu.worker_hook"
+        if plan.address is None:
+            # OpenRLHF asks one CPU and one GPU an actor; both are counted only, never bound.
+            options |= {"num_gpus": plan.logical_gpus, "num_cpus": 2 * plan.logical_gpus + 4}
+            options |= {"object_store_memory": 512 * 2**20}
+    if plan.address is None:
+        options["include_dashboard"] = False
+    ray.init(runtime_env=runtime, **options)
+    try:
+        sandboxes = _sandboxes(plan.sandbox)
+        sys.argv = [TRAINER, *plan.arguments]
+        runpy.run_module(TRAINER, run_name="__main__", alter_sys=True)
+        sandboxes.close()
+    finally:
+        ray.shutdown()
+
+
+def _sandboxes(section: dict[str, Any]) -> Any:
+    """One sandbox on each node, found by the engines there; SandboxError when a node cannot isolate as required."""
+    from acecoder_rl.sandbox.cluster import ClusterSandbox
+
+    # By name: trainers import reward_fns, we do not depend on it.
+    asked = importlib.import_module("reward_fns.config").sandbox_settings(section).asked()
+    asked.pop("dedupe", None)
+    if "workers" in asked:
+        asked["workers_per_node"] = asked.pop("workers")
+    return ClusterSandbox(**asked)
+
+
+def innermost(error: BaseException) -> BaseException:
+    """What really happened: Ray wraps a worker's error once for every actor that it came through."""
+    seen = {id(error)}
+    while True:
+        cause = getattr(error, "cause", None) or error.__cause__
+        if not isinstance(cause, BaseException) or id(cause) in seen:
+            return error
+        seen.add(id(cause))
+        error = cause
+
+
+def _die_with_parent() -> None:
+    """SIGTERM when the launcher ends, also by kill -9: a run that nobody watches holds GPUs for nothing."""
+    set_pdeathsig = 1
+    ctypes.CDLL(None).prctl(set_pdeathsig, signal.SIGTERM)
+
+
+def main() -> None:
+    """The entry point."""
+    path = Path(sys.argv[1])
+    plan = Plan(**json.loads(path.read_text()))
+
+    def stop(number: int, frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    signal.signal(signal.SIGTERM, stop)
+    _die_with_parent()
+    try:
+        drive(plan)
+    except Exception as error:
+        cause = innermost(error)
+        told = {
+            "type": type(cause).__name__,
+            "message": str(cause),
+            "traceback": "".join(traceback.format_exception(error)),
+        }
+        (path.parent / FAILURE).write_text(json.dumps(told, indent=1) + "\n")
+        raise
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,167 @@
+"""Start a run's driver, watch it to its end, and leave nothing behind.
+
+Covers: the driver's process, its log and reports, Ctrl-C and SIGTERM, what is told at the end and on failure.
+Does not cover: what the driver does (driver.py), a run as a job of a Ray cluster (ray_job.py).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psutil
+
+from acecoder_rl.training import metrics
+from acecoder_rl.training.driver import Plan
+from acecoder_rl.training.run_folder import RunFolder
+from acecoder_rl.training.screen import Screen
+
+# In the environment of the driver and of all that it starts: how they are found again.
+RUN = "ACECODER_RL_RUN"
+STOP_SECONDS = 20.0
+
+
+class Stopped(Exception):
+    """SIGINT or SIGTERM asked us to stop."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal.Signals(number).name)
+        self.number = number
+
+
+class RunFailed(RuntimeError):
+    """The training failed; the message tells the first cause and where the log is."""
+
+
+def launch(plan: Plan, run: RunFolder, screen: Screen) -> None:
+    """Run a plan to its end.
+
+    Raises:
+        RunFailed: it failed.
+        Stopped: a signal came; everything that was started has ended.
+    """
+    plan.write(run.plan)
+    token = uuid.uuid4().hex
+    with _signals_raise(), run.log.open("ab") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-u", "-m", "acecoder_rl.training.driver", str(run.plan)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=os.environ | {RUN: token},
+            start_new_session=True,  # Ctrl-C is for us to pass on, in order
+        )
+        assert process.stdout is not None
+        # What outlives a driver that was killed holds on to its pipe, so it is ended before the pipe's end.
+        sweeper = threading.Thread(target=_sweep_after, args=(process, token))
+        sweeper.start()
+        try:
+            for line in process.stdout:
+                log.write(line)
+                log.flush()
+                report = metrics.parse(line.decode(errors="replace"))
+                if report is not None:
+                    metrics.append(run.metrics, report)
+                    screen.show(report)
+        finally:
+            _stop(process)
+            sweeper.join()
+        status = process.wait()
+    if status:
+        raise RunFailed(failure(run, status))
+
+
+def failure(run: RunFolder, status: int) -> str:
+    """What to tell of a run that failed: the innermost error of the worker that failed first."""
+    if run.failure.exists():
+        told = json.loads(run.failure.read_text())
+        message = f"{told['type']}: {told['message'].strip()}"
+    elif status < 0:
+        message = f"the driver was killed by {signal.Signals(-status).name}"
+    else:
+        message = f"the driver ended with status {status}"
+    return f"{message}\nthe whole log: {run.log}"
+
+
+def lost(run: RunFolder) -> str:
+    """What stopping now costs, in a sentence."""
+    reports = [report for report in metrics.read(run.metrics) if report.kind == "train"]
+    done, kept = (reports[-1].step if reports else 0), run.last_checkpoint() or 0
+    if not done:
+        return "no step had been finished"
+    if kept >= done:
+        return f"step {kept} is saved; --resume goes on from there"
+    begin = f"--resume goes on from step {kept}" if kept else "nothing is saved (train.save_steps)"
+    return f"step {done} was the last; {begin}: {done - kept} steps have to be done again"
+
+
+@contextmanager
+def _signals_raise() -> Iterator[None]:
+    """SIGINT and SIGTERM raise Stopped in the main thread; once: a second Ctrl-C must not break the clean-up."""
+
+    def stop(number: int, frame: object) -> None:
+        for each in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(each, signal.SIG_IGN)
+        raise Stopped(number)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield  # tests and notebooks: whoever owns the main thread handles them
+        return
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """Ask the driver to end, then end it."""
+    if process.poll() is not None:
+        return
+    process.terminate()
+    # Its pipe is read no more: its last words must not block its end.
+    threading.Thread(target=lambda: process.stdout and process.stdout.read(), daemon=True).start()
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+
+
+def _sweep_after(process: subprocess.Popen[bytes], token: str) -> None:
+    """When the driver has ended, end what is left of its: Ray's daemons and workers, vLLM's engines."""
+    killed = process.wait() < 0
+    deadline = time.monotonic() + (0 if killed else STOP_SECONDS / 2)
+    while rest := list(_with_token(token)):
+        if time.monotonic() >= deadline:
+            for each in rest:
+                with _gone_is_fine():
+                    each.kill()
+        time.sleep(0.1)
+
+
+def _with_token(token: str) -> Iterator[psutil.Process]:
+    mark = f"{RUN}={token}".encode()
+    for process in psutil.process_iter():
+        try:
+            if mark in Path(f"/proc/{process.pid}/environ").read_bytes() and process.status() != "zombie":
+                yield process
+        except (OSError, psutil.NoSuchProcess):
+            continue
+
+
+@contextmanager
+def _gone_is_fine() -> Iterator[None]:
+    try:
+        yield
+    except psutil.NoSuchProcess:
+        return

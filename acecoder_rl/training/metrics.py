@@ -1,0 +1,67 @@
+"""What a run reports, read from the lines that OpenRLHF's trainer logs.
+
+Covers: a step's numbers, an evaluation's, and metrics.jsonl, which keeps both.
+Does not cover: showing them (screen.py, curves.py).
+Model output cannot pose as a report: OpenRLHF logs samples by repr, within a line of another beginning.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Literal
+
+_NUMBER = r"[-+]?(?:\d[\d.]*(?:e[-+]?\d+)?|nan|inf)"
+_PAIR = re.compile(rf"'([^']+)': ({_NUMBER})(?=[,}}])")
+# As openrlhf/trainer/ppo_trainer.py words them, behind Ray's "(PPOTrainer pid=...)" and its own log prefix.
+_STEP = re.compile(r"^(?:\x1b\[\d+m)?\(PPOTrainer\w* pid=.*?\] ✨ Global step (\d+): (\{.*\})\s*$")
+_EVAL = re.compile(
+    r"^(?:\x1b\[\d+m)?\(PPOTrainer\w* pid=.*?\] ✨ Evaluation completed in .*?, global_step (\d+), "
+    r"eval_metrics: (\{.*\})\s*$"
+)
+
+
+@dataclass(frozen=True)
+class Report:
+    """One step's training numbers, or an evaluation after it.
+
+    Attributes:
+        kind: "train" or "eval".
+        step: counted from 1.
+        values: OpenRLHF's names; of training: reward, pass_rate, the other keys of the reward, timing/...
+    """
+
+    kind: Literal["train", "eval"]
+    step: int
+    values: dict[str, float]
+
+
+def parse(line: str) -> Report | None:
+    """The report in a line of the log, if it is one."""
+    for kind, pattern in (("train", _STEP), ("eval", _EVAL)):
+        found = pattern.match(line)
+        if found:
+            values = {name: float(value) for name, value in _PAIR.findall(found[2])}
+            return Report(kind, int(found[1]), values)  # type: ignore[arg-type]
+    return None
+
+
+def append(path: Path, report: Report) -> None:
+    """Add a report to metrics.jsonl, whole lines only."""
+    with path.open("a") as file:
+        file.write(json.dumps(asdict(report)) + "\n")
+
+
+def read(path: Path) -> list[Report]:
+    """The reports of metrics.jsonl; of a step that a resumed run did again, the later one."""
+    reports: dict[tuple[str, int], Report] = {}
+    if path.exists():
+        for line in path.read_text().splitlines():
+            # A run killed while it wrote leaves half a line, which the resumed run reports again.
+            if line.endswith("}"):
+                report = Report(**json.loads(line))
+                reports.pop((report.kind, report.step), None)
+                reports[report.kind, report.step] = report
+    return sorted(reports.values(), key=lambda report: (report.step, report.kind == "eval"))
