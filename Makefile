@@ -1,18 +1,24 @@
-# make setup      .venv in this checkout, with the package (editable) and all that the tests need
-# make test       the tests that take seconds, and the linter
-# make test-slow  the tests that take minutes
+# make setup       .venv in this checkout: OpenRLHF, vLLM, DeepSpeed and Ray on a CPU, the package, what tests need
+# make quickstart  trains a small model for real, with the figures before and after (SMOKE=1: the path only)
+# make test        the linter and the tests that CI runs
+# make test-slow   longer proofs
 
 # An interpreter of one's own choice: make setup PYTHON=/path/to/python3.12
 PYTHON ?=
+# Where the CPU build of torch is, for machines whose pip does not offer it.
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 VENV := .venv
+PIP := $(VENV)/bin/python -m pip --quiet --disable-pip-version-check
+LOCK := acecoder_rl/training/cpu/requirements.txt
+TORCH := torch==2.13.0+cpu
 # Made anew when the dependencies change, so that a second `make setup` costs nothing.
 STAMP := $(VENV)/.setup-done
 
-.PHONY: setup test test-slow
+.PHONY: setup quickstart test test-slow
 
 setup: $(STAMP)
 
-$(STAMP): pyproject.toml
+$(STAMP): pyproject.toml $(LOCK)
 	@set -eu; \
 	new() { "$$1" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }; \
 	if ! new $(VENV)/bin/python; then \
@@ -28,8 +34,17 @@ $(STAMP): pyproject.toml
 	  fi; \
 	  "$$found" -m venv --clear $(VENV); \
 	fi
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -e '.[ray,test]'
+# torch first, and by its build: whatever else asks for torch would bring a CUDA build of several GB.
+	@echo "make setup: torch for CPUs, then about 130 pinned packages (2.5 GB in $(VENV))"
+	@$(PIP) install --no-deps '$(TORCH)' 2>/dev/null || $(PIP) install --no-deps '$(TORCH)' --index-url $(TORCH_INDEX) || { \
+	  echo "make setup: no $(TORCH) from pip or $(TORCH_INDEX): name an index that has it:" >&2; \
+	  echo "make setup TORCH_INDEX=https://..." >&2; exit 1; }
+	@$(PIP) install --no-deps --requirement $(LOCK)
+	@$(PIP) install --no-deps --no-build-isolation --editable .
 	@touch $@
+
+quickstart: setup
+	$(VENV)/bin/python -m acecoder_rl.quickstart $(if $(SET),$(addprefix --set ,$(SET)))
 
 test: setup
 	$(VENV)/bin/ruff check .

@@ -188,6 +188,63 @@ def score(
             _console().print(f"bad rows are in {output}.bad.jsonl", markup=False, highlight=False)
 
 
+@app.command(
+    epilog="""[bold]Examples[/bold]
+
+acecoder-rl train recipes/quickstart.yaml --dry-run
+
+acecoder-rl train recipes/quickstart.yaml --set train.learning_rate=1e-5 --set logging.folder=runs/slower
+
+acecoder-rl train runs/slower/recipe.yaml --resume
+
+acecoder-rl train recipes/ppo_qwen_coder_7b_rule.yaml --address http://head-node:8265"""
+)
+def train(
+    recipe: Annotated[
+        Path, typer.Argument(metavar="RECIPE", help="A YAML file; recipes/ has some.", show_default=False)
+    ],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="A.B=C", help="Another value for a field; can be repeated."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check it all, print what would run, start nothing. Offline.")
+    ] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on from the last checkpoint in the run's folder.")
+    ] = False,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            metavar="URL",
+            help="Of a Ray cluster's dashboard (http://host:8265): run there as a job, with this folder shipped.",
+        ),
+    ] = None,
+) -> None:
+    """Train a model with OpenRLHF and our rewards, as a recipe says.
+
+    The run's folder (logging.folder) gets the resolved recipe, the versions, the whole log, metrics.jsonl,
+    curves.html and curves.png, checkpoints and the trained model. Ctrl-C stops all that was started.
+    """
+    from acecoder_rl.training.load import load_recipe
+
+    chosen = overrides or []
+    with _errors_told(), _training_told():
+        if dry_run:
+            from acecoder_rl.training.plan import explain
+
+            print(explain(load_recipe(recipe, chosen), str(recipe)), end="")
+        elif address is not None:
+            from acecoder_rl.training.ray_job import submit
+
+            submit(address, recipe, chosen, resume)
+        else:
+            from acecoder_rl.training.train import train as run_training
+
+            run = run_training(str(recipe), chosen, resume)
+            _console().print(f"model    {run.model}\ncurves   {run.page}\nlog      {run.log}", highlight=False)
+
+
 @app.command()
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
@@ -246,6 +303,25 @@ def _errors_told(hint: str = "") -> Iterator[None]:
         _fail(f"{error}" + (f" ({hint})" if hint else ""), FAILED)
     except KeyboardInterrupt:
         _fail("interrupted" + (f": {hint}" if hint else ""), INTERRUPTED)
+
+
+@contextmanager
+def _training_told() -> Iterator[None]:
+    """The errors of a training run, each with its status."""
+    from acecoder_rl.training.cpu import UnknownVersion
+    from acecoder_rl.training.errors import NotInstalled, RunFailed, Stopped
+    from acecoder_rl.training.recipe import RecipeError
+
+    try:
+        yield
+    except RecipeError as error:
+        _fail(str(error).replace("\n", "\nacecoder-rl: "), BAD_INPUT)
+    except (NotInstalled, UnknownVersion) as error:
+        _fail(str(error), BAD_INPUT)
+    except RunFailed as error:
+        _fail(str(error), FAILED)
+    except Stopped as error:
+        _fail(str(error), 128 + error.number)
 
 
 def _fail(message: str, status: int) -> None:

@@ -22,24 +22,13 @@ import psutil
 
 from acecoder_rl.training import metrics
 from acecoder_rl.training.driver import Plan
+from acecoder_rl.training.errors import RunFailed, Stopped
 from acecoder_rl.training.run_folder import RunFolder
 from acecoder_rl.training.screen import Screen
 
 # In the environment of the driver and of all that it starts: how they are found again.
 RUN = "ACECODER_RL_RUN"
 STOP_SECONDS = 20.0
-
-
-class Stopped(Exception):
-    """SIGINT or SIGTERM asked us to stop."""
-
-    def __init__(self, number: int) -> None:
-        super().__init__(signal.Signals(number).name)
-        self.number = number
-
-
-class RunFailed(RuntimeError):
-    """The training failed; the message tells the first cause and where the log is."""
 
 
 def launch(plan: Plan, run: RunFolder, screen: Screen) -> None:
@@ -50,6 +39,16 @@ def launch(plan: Plan, run: RunFolder, screen: Screen) -> None:
         Stopped: a signal came; everything that was started has ended.
     """
     plan.write(run.plan)
+    try:
+        status = _drive(run, screen)
+    except Stopped as stopped:
+        raise Stopped(stopped.number, f"stopped by {signal.Signals(stopped.number).name}: {lost(run)}") from None
+    if status:
+        raise RunFailed(f"{failure(run, status)}\n{lost(run)}\nthe whole log: {run.log}")
+
+
+def _drive(run: RunFolder, screen: Screen) -> int:
+    """Start the driver and follow it; its exit status."""
     token = uuid.uuid4().hex
     with _signals_raise(), run.log.open("ab") as log:
         process = subprocess.Popen(
@@ -75,21 +74,17 @@ def launch(plan: Plan, run: RunFolder, screen: Screen) -> None:
         finally:
             _stop(process)
             sweeper.join()
-        status = process.wait()
-    if status:
-        raise RunFailed(failure(run, status))
+        return process.wait()
 
 
 def failure(run: RunFolder, status: int) -> str:
     """What to tell of a run that failed: the innermost error of the worker that failed first."""
     if run.failure.exists():
         told = json.loads(run.failure.read_text())
-        message = f"{told['type']}: {told['message'].strip()}"
-    elif status < 0:
-        message = f"the driver was killed by {signal.Signals(-status).name}"
-    else:
-        message = f"the driver ended with status {status}"
-    return f"{message}\nthe whole log: {run.log}"
+        return f"{told['type']}: {told['message'].strip()}"
+    if status < 0:
+        return f"the driver was killed by {signal.Signals(-status).name}"
+    return f"the driver ended with status {status}"
 
 
 def lost(run: RunFolder) -> str:

@@ -55,13 +55,14 @@ def append(path: Path, report: Report) -> None:
 
 
 def read(path: Path) -> list[Report]:
-    """The reports of metrics.jsonl; of a step that a resumed run did again, the later one."""
-    reports: dict[tuple[str, int], Report] = {}
-    if path.exists():
-        for line in path.read_text().splitlines():
-            # A run killed while it wrote leaves half a line, which the resumed run reports again.
-            if line.endswith("}"):
-                report = Report(**json.loads(line))
-                reports.pop((report.kind, report.step), None)
-                reports[report.kind, report.step] = report
-    return sorted(reports.values(), key=lambda report: (report.step, report.kind == "eval"))
+    """The reports of metrics.jsonl, in the order of steps."""
+    lines = path.read_text().splitlines() if path.exists() else []
+    # A run killed while it wrote leaves half a line.
+    reports = [Report(**json.loads(line)) for line in lines if line.endswith("}}")]
+    return sorted(reports, key=lambda report: (report.step, report.kind == "eval"))
+
+
+def forget_after(path: Path, step: int) -> None:
+    """Drop the reports of steps that a resumed run does again."""
+    kept = [report for report in read(path) if report.step <= step]
+    path.write_text("".join(json.dumps(asdict(report)) + "\n" for report in kept))

@@ -23,13 +23,10 @@ from types import CodeType, ModuleType, SimpleNamespace
 from typing import Any, NoReturn
 
 from acecoder_rl.training.flags import FIELDS
+from acecoder_rl.training.errors import NotInstalled
 from acecoder_rl.training.recipe import RecipeError
 
 UNCHECKED = "not checked by OpenRLHF's own parser"
-
-
-class NotInstalled(RuntimeError):
-    """OpenRLHF is not there, so nothing was checked."""
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,105 @@
+"""Completions of a model for a file of prompts, from a vLLM engine.
+
+Covers: `python -m acecoder_rl.evaluation.sampling JOB.json`: a process of its own, so that the engine's memory and
+    processes are gone when it ends.
+Does not cover: making prompts (training/data.py), judging completions (pass_at_k.py).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to sample.
+
+    Attributes:
+        model: folder or Hub id.
+        prompts: JSONL with the columns `prompt` and `label`.
+        output: JSONL to write: `label`, `completions`, `truncated`, a row a prompt, in order.
+        samples: completions a prompt at `temperature`; with temperature 0 give 1.
+        max_new_tokens, max_model_len: tokens.
+        device: "cpu" or "gpu".
+        threads: on CPU.
+    """
+
+    model: str
+    prompts: str
+    output: str
+    samples: int
+    temperature: float
+    max_new_tokens: int
+    max_model_len: int
+    device: str
+    threads: int = 2
+    seed: int = 0
+
+
+class SamplingFailed(RuntimeError):
+    """The engine's process failed; the message ends with its last lines."""
+
+
+def sample(jobs: list[Job], log: Path) -> None:
+    """Run jobs of one model, one engine for all; their outputs stand in their files.
+
+    Raises:
+        SamplingFailed: see `log`.
+    """
+    from acecoder_rl.training import cpu
+
+    first = jobs[0]
+    environment = cpu.environment(first.threads) if first.device == "cpu" else {}
+    command = [sys.executable, "-m", __name__, json.dumps([asdict(job) for job in jobs])]
+    with log.open("ab") as file:
+        status = subprocess.run(
+            command, env=os.environ | environment, stdin=subprocess.DEVNULL, stdout=file, stderr=file
+        ).returncode
+    if status:
+        last = "\n".join(log.read_text(errors="replace").splitlines()[-5:])
+        raise SamplingFailed(f"sampling from {first.model} ended with status {status}:\n{last}\nall of it: {log}")
+
+
+def _run(jobs: list[Job]) -> None:
+    import vllm
+
+    first = jobs[0]
+    options: dict[str, object] = {}
+    if first.device == "cpu":
+        options = {"dtype": "float32", "enforce_eager": True, "gpu_memory_utilization": 0.1, "max_num_seqs": 128}
+    engine = vllm.LLM(first.model, max_model_len=first.max_model_len, seed=first.seed, **options)
+    for job in jobs:
+        rows = [json.loads(line) for line in Path(job.prompts).read_text().splitlines()]
+        how = vllm.SamplingParams(
+            n=job.samples,
+            temperature=job.temperature,
+            max_tokens=job.max_new_tokens,
+            seed=job.seed,
+            skip_special_tokens=True,
+        )
+        # As tokens: the prompts are rendered, and the engine would add what their template has already.
+        tokenizer = engine.get_tokenizer()
+        prompts = [
+            {"prompt_token_ids": tokenizer(row["prompt"], add_special_tokens=False)["input_ids"]} for row in rows
+        ]
+        answers = engine.generate(prompts, how, use_tqdm=False)
+        with open(job.output, "w") as file:
+            for row, answer in zip(rows, answers, strict=True):
+                told = {
+                    "label": row["label"],
+                    # Not `text`: it lacks the stop token, here the fence that closes the program.
+                    "completions": [
+                        tokenizer.decode(each.token_ids, skip_special_tokens=True) for each in answer.outputs
+                    ],
+                    "truncated": [each.finish_reason == "length" for each in answer.outputs],
+                }
+                file.write(json.dumps(told) + "\n")
+
+
+if __name__ == "__main__":
+    _run([Job(**job) for job in json.loads(sys.argv[1])])

@@ -1,0 +1,109 @@
+"""`acecoder-rl train`: a recipe -> checks -> prompt files -> a run that is watched -> its curves.
+
+Covers: the order of things, and that nothing is started before all that can be checked is.
+Does not cover: each of them (load.py, checks.py, data.py, launch.py, curves.py), jobs on a cluster (ray_job.py).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from acecoder_rl.training import curves, metrics
+from acecoder_rl.training.checks import check
+from acecoder_rl.training.data import Prepared, prepare
+from acecoder_rl.training.driver import Plan
+from acecoder_rl.training.launch import launch
+from acecoder_rl.training.load import load_recipe, resolved_yaml
+from acecoder_rl.training.openrlhf_parser import check_arguments
+from acecoder_rl.training.placement import gpus_used
+from acecoder_rl.training.plan import arguments
+from acecoder_rl.training.recipe import Recipe, RecipeError
+from acecoder_rl.training.run_folder import RunFolder
+from acecoder_rl.training.screen import Screen
+
+
+def train(recipe_file: str, overrides: Iterable[str] = (), resume: bool = False) -> RunFolder:
+    """Train as a recipe says, on this machine or the Ray cluster that RAY_ADDRESS names.
+
+    Args:
+        overrides: "section.field=value", as of `--set`.
+        resume: go on from the folder's last checkpoint.
+
+    Raises:
+        RecipeError: something in the recipe or its data is wrong; nothing was started.
+        NotInstalled, UnknownVersion: what the recipe needs is not here.
+        RunFailed, Stopped: see launch.py.
+    """
+    recipe = load_recipe(recipe_file, overrides)
+    run = RunFolder(recipe.logging.folder or "runs/recipe")
+    screen = Screen(f"{Path(recipe_file).name} -> {_near(run.path)}", None)
+    warnings = check(recipe, recipe_file)
+    _check_folder(recipe, run, recipe_file, resume)
+    _check_model(recipe, recipe_file)
+    argv = arguments(recipe, resume)
+    checked = check_arguments(argv, recipe_file)
+    if recipe.resources.device == "cpu":
+        from acecoder_rl.training.cpu import check_versions
+
+        check_versions()
+    prepared = prepare(recipe, run.data, progress=True)
+    run.begin(resolved_yaml(recipe), argv)
+    for told in [*warnings, *prepared.warnings, *(f"OpenRLHF: {line}" for line in checked.warnings)]:
+        screen.console.print(f"warning: {told}", markup=False, highlight=False, soft_wrap=True)
+    screen.steps = steps(recipe, prepared)
+    if resume:
+        screen.console.print(f"going on from step {run.last_checkpoint()}", highlight=False)
+        metrics.forget_after(run.metrics, run.last_checkpoint() or 0)
+    try:
+        with screen:
+            launch(plan_of(recipe, argv), run, screen)
+    finally:
+        curves.draw(run)
+    return run
+
+
+def plan_of(recipe: Recipe, argv: list[str]) -> Plan:
+    """What the driver is told of a recipe."""
+    resources = recipe.resources
+    return Plan(
+        arguments=argv,
+        reward=recipe.reward,
+        sandbox=recipe.sandbox,
+        assistant_prefix=recipe.data.assistant_prefix,
+        device=resources.device,
+        threads=resources.threads or len(os.sched_getaffinity(0)),
+        logical_gpus=gpus_used(recipe) * resources.nodes,
+        address=os.environ.get("RAY_ADDRESS"),
+    )
+
+
+def steps(recipe: Recipe, prepared: Prepared) -> int | None:
+    """Of the whole run; None where filtering decides."""
+    if recipe.rollout.dynamic_filtering:
+        return None
+    return prepared.steps_per_episode * recipe.train.episodes
+
+
+def _check_folder(recipe: Recipe, run: RunFolder, where: str, resume: bool) -> None:
+    field = f"{where}: logging.folder is {_near(run.path)}"
+    if resume and run.last_checkpoint() is None:
+        raise RecipeError([f"{field}, which has no checkpoint to resume from: leave out --resume"])
+    if not resume and run.used:
+        raise RecipeError(
+            [f"{field}, which holds a run: --resume it, delete it, or give another with --set logging.folder=..."]
+        )
+
+
+def _check_model(recipe: Recipe, where: str) -> None:
+    """A folder that is not there would be asked of the Hub, minutes later, by each worker."""
+    for field in ("path", "critic_path"):
+        path = getattr(recipe.model, field)
+        if path and not Path(path).exists() and (path.count("/") != 1 or path.startswith((".", "/", "~"))):
+            raise RecipeError([f"{where}: model.{field} is {path!r}, which does not exist: give a folder or a Hub id"])
+
+
+def _near(path: Path) -> str:
+    """A path as the user would write it."""
+    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
