@@ -78,8 +78,7 @@ def drive(plan: Plan) -> None:
         cpu.use()
     import ray
 
-    # Ray asks for this much more politely than it deserves: one line a worker, whatever it repeats.
-    os.environ.setdefault("RAY_DEDUP_LOGS", "0")
+    os.environ.setdefault("RAY_DEDUP_LOGS", "0")  # every line of every worker, as it came
     runtime: dict[str, Any] = {"env_vars": environment}
     options: dict[str, Any] = {"address": plan.address}
     if plan.device == "cpu":
@@ -88,6 +87,8 @@ def drive(plan: Plan) -> None:
             # OpenRLHF asks one CPU and one GPU an actor; both are counted only, never bound.
             options |= {"num_gpus": plan.logical_gpus, "num_cpus": 2 * plan.logical_gpus + 4}
             options |= {"object_store_memory": 512 * 2**20}
+            # Ray's 15 is to keep its own daemons quick; here it would let any other process starve the training.
+            os.environ.setdefault("RAY_worker_niceness", "0")
     if plan.address is None:
         options["include_dashboard"] = False
     ray.init(runtime_env=runtime, **options)

@@ -50,7 +50,7 @@ def launch(plan: Plan, run: RunFolder, screen: Screen) -> None:
 def _drive(run: RunFolder, screen: Screen) -> int:
     """Start the driver and follow it; its exit status."""
     token = uuid.uuid4().hex
-    with _signals_raise(), run.log.open("ab") as log:
+    with signals_raise(), run.log.open("ab") as log:
         process = subprocess.Popen(
             [sys.executable, "-u", "-m", "acecoder_rl.training.driver", str(run.plan)],
             stdin=subprocess.DEVNULL,
@@ -100,7 +100,7 @@ def lost(run: RunFolder) -> str:
 
 
 @contextmanager
-def _signals_raise() -> Iterator[None]:
+def signals_raise() -> Iterator[None]:
     """SIGINT and SIGTERM raise Stopped in the main thread; once: a second Ctrl-C must not break the clean-up."""
 
     def stop(number: int, frame: object) -> None:
