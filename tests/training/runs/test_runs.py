@@ -1,0 +1,116 @@
+"""Real runs through the recipe path: OpenRLHF's trainer, vLLM engines, DeepSpeed, Ray, the sandbox; a tiny model."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from tests.training.runs.looks import left_behind, reports
+
+pytestmark = pytest.mark.training
+
+
+def test_ppo_learns_with_a_critic_and_its_weights_reach_the_engine(recipe, start, problems, tiny_model, tmp_path):
+    file = recipe(
+        data={"eval": str(problems(6))},
+        train={
+            "advantage_estimator": "gae", "kl_coef": 0.01, "critic_learning_rate": 1e-3, "eval_steps": 2,
+            "eval_n_samples_per_prompt": 2,
+        },
+        openrlhf={"algo.advantage.is_correction_level": "token"},
+    )  # fmt: skip
+    out, _ = (process := start(file)).communicate(timeout=400)
+    assert process.returncode == 0, out
+    run = tmp_path / "run"
+
+    steps = reports(run, "train")
+    assert [row["step"] for row in steps] == [1, 2, 3]
+    # The program that completions begin with passes all tests of every other problem, half of the rest.
+    assert sum(row["pass_rate"] for row in steps) / 3 == pytest.approx(0.75)
+    assert all({"critic_loss", "kl", "holdout_pass_rate", "varied", "sandbox_seconds"} <= row.keys() for row in steps)
+
+    # The policy moved, and what the engine sampled with is what the trainer computed with: after every update the
+    # two sides' log-probs agree.
+    before, after = _weights(tiny_model), _weights(run / "model")
+    assert max(float((after[name] - before[name]).abs().max()) for name in before) > 1e-2
+    assert all(abs(row["vllm_kl"]) < 1e-4 for row in steps)
+
+    # Eval rows get the plain all-tests-pass value, whatever is mixed into training.
+    (evaluated,) = reports(run, "eval")
+    assert evaluated["eval_problems6_pass1"] == pytest.approx(0.5)
+
+    written = json.loads((run / "run.json").read_text())[0]
+    assert written["versions"]["openrlhf"] == "0.11.2" and "--actor.adam.lr" in written["openrlhf_arguments"]
+    page = (run / "curves.html").read_text()
+    assert "withheld tests" in page and "https://cdn" not in page
+    assert (run / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert not left_behind()
+
+
+def test_a_run_fails_loudly_is_killed_and_goes_on(recipe, start, tmp_path):
+    broken, run = tmp_path / "broken", tmp_path / "run"
+    broken.touch()
+    part = {"name": "varied", "kind": "scorers:Breaks", "broken": str(broken), "after": 8}
+    file = recipe(
+        reward={"parts": [part]}, train={"advantage_estimator": "reinforce", "save_steps": 1, "episodes": 2}
+    )
+
+    # A reward that fails in step 2 stops the training, with the reward's own words.
+    out, _ = (process := start(file)).communicate(timeout=400)
+    assert process.returncode == 1, out
+    assert "RuntimeError: the scorer's disk is full" in out and "--resume goes on from step 1" in out
+    assert [row["step"] for row in reports(run, "train")] == [1]
+    assert not left_behind()
+
+    # It goes on from there; the driver is killed in the middle, and nothing of it stays.
+    broken.unlink()
+    process = start(file, "--resume")
+    _until(lambda: len(reports(run, "train")) >= 3, process)
+    driver = next(p for p in psutil.Process(process.pid).children() if "training.driver" in " ".join(p.cmdline()))
+    os.kill(driver.pid, signal.SIGKILL)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 1 and "the driver was killed by SIGKILL" in out
+    assert not left_behind()
+
+    # And goes on again to its end, with the steps counted on.
+    out, _ = (process := start(file, "--resume")).communicate(timeout=400)
+    assert process.returncode == 0, out
+    assert [row["step"] for row in reports(run, "train")] == [1, 2, 3, 4, 5, 6]
+    assert (run / "model" / "config.json").exists() and len(json.loads((run / "run.json").read_text())) == 3
+
+
+def test_sigterm_ends_all_that_was_started(recipe, start, tmp_path):
+    file = recipe(train={"episodes": 50})
+    process = start(file)
+    _until(lambda: (tmp_path / "run" / "metrics.jsonl").exists(), process)
+    process.send_signal(signal.SIGTERM)
+    out, _ = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM
+    assert "stopped by SIGTERM" in out and "nothing is saved" in out
+    assert not left_behind()
+
+
+def _weights(folder: Path) -> dict:
+    from safetensors.torch import load_file
+
+    return {name: value.float() for name, value in load_file(folder / "model.safetensors").items()}
+
+
+def _until(there, process) -> None:
+    end = time.monotonic() + 300
+    while not _true(there):
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < end
+        time.sleep(0.2)
+
+
+def _true(there) -> bool:
+    try:
+        return there()
+    except FileNotFoundError:
+        return False
