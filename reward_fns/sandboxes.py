@@ -1,7 +1,7 @@
 """The sandbox of this machine, found lazily in whatever process a reward is asked.
 
 Covers: the node's actor inside a Ray job, the process tree's server elsewhere; verdicts just reached, so that
-    equal programs of a group run once even when they are generated one after the other.
+    equal programs of a group run once, whether they come at once or one after the other.
 Does not cover: starting one on many nodes (acecoder_rl.sandbox.cluster).
 """
 
@@ -22,13 +22,14 @@ RECENT = 2048  # verdicts kept: the rollouts that one engine has under way, and 
 
 _found: dict[tuple[Settings, bool], Calls] = {}
 _recent: OrderedDict[Any, Verdict] = OrderedDict()
+_under_way: dict[Any, asyncio.Event] = {}
 _lock = threading.Lock()
 
 
 async def run(
     settings: Settings, program: str, tests: Tests, limits: Limits | None, stop_at_first_failure: bool
 ) -> Verdict:
-    """The verdict of a program, from a run or from one of the last runs of the same program and tests.
+    """The verdict of a program: from a run of its own, or from an equal one that is under way or just over.
 
     Args:
         limits: instead of those in `settings`.
@@ -36,20 +37,34 @@ async def run(
     Raises:
         SandboxError: the sandbox cannot isolate as required, runs with other settings already, or failed.
     """
-    # What is asked for at the same time, the sandbox itself runs once.
     key = settings, program, tests.digest, limits, stop_at_first_failure
+    here = key, asyncio.get_running_loop()
+    while (verdict := _known(key)) is None:
+        if here in _under_way:  # an equal one: it has the verdict soon, unless it fails or is cancelled
+            await _under_way[here].wait()
+            continue
+        _under_way[here] = asyncio.Event()
+        try:
+            sandbox = await find(settings)
+            options: dict[str, Any] = {"stop_at_first_failure": stop_at_first_failure, "limits": limits}
+            _remember(key, await sandbox.arun(program, tests, **options))
+        finally:
+            _under_way.pop(here).set()
+    return verdict
+
+
+def _known(key: Any) -> Verdict | None:
     with _lock:
         if key in _recent:
             _recent.move_to_end(key)
-            return _recent[key]
-    sandbox = await find(settings)
-    options: dict[str, Any] = {"stop_at_first_failure": stop_at_first_failure, "limits": limits}
-    verdict = await sandbox.arun(program, tests, **options)
+        return _recent.get(key)
+
+
+def _remember(key: Any, verdict: Verdict) -> None:
     with _lock:
         _recent[key] = verdict
         if len(_recent) > RECENT:
             _recent.popitem(last=False)
-    return verdict
 
 
 async def find(settings: Settings) -> Calls:

@@ -1,4 +1,4 @@
-"""`from_config`: a recipe's sections become the reward they describe, and mistakes are named with their mend."""
+"""`from_config`: a recipe's sections become the reward they describe; mistakes are told with their mend."""
 
 from __future__ import annotations
 

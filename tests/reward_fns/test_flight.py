@@ -1,7 +1,7 @@
 """Many rewards at once in one process, and what importing rewards costs.
 
-Covers: threads, equal programs of a group, cancelling, forked children, the event loop while a sandbox starts,
-    modules loaded by `import reward_fns`.
+Covers: threads, equal programs of a group, cancelling, forked children, the event loop while a sandbox
+    starts, modules loaded by `import reward_fns`.
 Does not cover: figures (`acecoder-rl bench reward`).
 """
 

@@ -1,6 +1,6 @@
 """The adapter in OpenRLHF's own executors, with an engine that knows its answers by heart.
 
-Covers: `AgentExecutor` and `reward_func`, loaded from the file as OpenRLHF loads them; what OpenRLHF passes on.
+Covers: `AgentExecutor` and `reward_func`, loaded from the file as OpenRLHF loads them.
 Does not cover: real engines and training (the slow tests of training).
 """
 

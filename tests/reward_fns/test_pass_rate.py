@@ -77,7 +77,7 @@ def test_withheld_tests_are_run_and_logged_but_do_not_earn():
     held = withheld(PROBLEM.tests, 0.4)
     assert len(held) == 2
     earning = [test for index, test in enumerate(TESTS) if index not in held]
-    # It knows the answers of the tests that earn by heart, and nothing else: reward hacking as seen from here.
+    # It knows the answers of the tests that earn by heart, and nothing else.
     table = {test.partition("add")[2].partition(" ==")[0]: test.partition("== ")[2] for test in earning}
     code = f"def add(a, b):\n    return {{{', '.join(f'{k}: {v}' for k, v in table.items())}}}.get((a, b))"
     for kind in (PassRate, AllPass):
