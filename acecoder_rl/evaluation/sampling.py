@@ -62,7 +62,9 @@ def sample(jobs: list[Job], log: Path) -> None:
         ).returncode
     if status:
         last = "\n".join(log.read_text(errors="replace").splitlines()[-5:])
-        raise SamplingFailed(f"sampling from {first.model} ended with status {status}:\n{last}\nall of it: {log}")
+        raise SamplingFailed(
+            f"sampling from {first.model} ended with status {status}:\n{last}\nall of it: {log}"
+        )
 
 
 def _run(jobs: list[Job]) -> None:
@@ -71,7 +73,12 @@ def _run(jobs: list[Job]) -> None:
     first = jobs[0]
     options: dict[str, object] = {}
     if first.device == "cpu":
-        options = {"dtype": "float32", "enforce_eager": True, "gpu_memory_utilization": 0.1, "max_num_seqs": 128}
+        options = {
+            "dtype": "float32",
+            "enforce_eager": True,
+            "gpu_memory_utilization": 0.1,
+            "max_num_seqs": 128,
+        }
     engine = vllm.LLM(first.model, max_model_len=first.max_model_len, seed=first.seed, **options)
     for job in jobs:
         rows = [json.loads(line) for line in Path(job.prompts).read_text().splitlines()]
@@ -85,7 +92,8 @@ def _run(jobs: list[Job]) -> None:
         # As tokens: the prompts are rendered, and the engine would add what their template has already.
         tokenizer = engine.get_tokenizer()
         prompts = [
-            {"prompt_token_ids": tokenizer(row["prompt"], add_special_tokens=False)["input_ids"]} for row in rows
+            {"prompt_token_ids": tokenizer(row["prompt"], add_special_tokens=False)["input_ids"]}
+            for row in rows
         ]
         answers = engine.generate(prompts, how, use_tqdm=False)
         with open(job.output, "w") as file:

@@ -14,7 +14,7 @@ from acecoder_rl.training.run_folder import RunFolder
 
 # Panel: the keys it shows, under the names that its legend gives them.
 PANELS: dict[str, dict[str, str]] = {
-    "reward": {"rollout/reward_mean": "mean", "rollout/reward_std": "spread (std)", "group_reward_std": "in a group (std)"},
+    "reward": {"rollout/reward_mean": "mean", "rollout/reward_std": "std", "group_reward_std": "std in a group"},
     "tests": {"pass_rate": "pass rate", "holdout_pass_rate": "withheld tests", "all_passed": "all passed"},
     "trouble": {
         "timeouts": "time-outs a program",
@@ -58,7 +58,8 @@ def panels(reports: list[Report]) -> dict[str, dict[str, tuple[list[int], list[f
     """What there is to draw: panel, name in the legend, steps and values."""
     train = series(reports, "train")
     shown = {
-        title: {name: train[key] for key, name in keys.items() if key in train} for title, keys in PANELS.items()
+        title: {name: train[key] for key, name in keys.items() if key in train}
+        for title, keys in PANELS.items()
     }
     shown["evaluation"] = {
         name.removeprefix("eval_").replace("_", " "): curve
@@ -81,7 +82,9 @@ def _page(run: RunFolder, reports: list[Report]) -> None:
                 x=steps, y=values, name=f"{title}: {name}", mode="lines+markers", row=row, col=column,
                 hovertemplate="step %{x}: %{y:.4g}<extra>" + name + "</extra>",
             )  # fmt: skip
-    figure.update_layout(title=f"{run.path.name}: {_told(reports)}", height=330 * rows + 120, template="plotly_white")
+    figure.update_layout(
+        title=f"{run.path.name}: {_told(reports)}", height=330 * rows + 120, template="plotly_white"
+    )
     figure.update_xaxes(title_text="step", tickformat="d")
     # The script stands in the page: it opens without a network, and in ten years.
     figure.write_html(run.page, include_plotlyjs=True, full_html=True)

@@ -42,7 +42,9 @@ def launch(plan: Plan, run: RunFolder, screen: Screen) -> None:
     try:
         status = _drive(run, screen)
     except Stopped as stopped:
-        raise Stopped(stopped.number, f"stopped by {signal.Signals(stopped.number).name}: {lost(run)}") from None
+        raise Stopped(
+            stopped.number, f"stopped by {signal.Signals(stopped.number).name}: {lost(run)}"
+        ) from None
     if status:
         raise RunFailed(f"{failure(run, status)}\n{lost(run)}\nthe whole log: {run.log}")
 

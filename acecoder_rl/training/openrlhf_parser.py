@@ -22,8 +22,8 @@ from pathlib import Path
 from types import CodeType, ModuleType, SimpleNamespace
 from typing import Any, NoReturn
 
-from acecoder_rl.training.flags import FIELDS
 from acecoder_rl.training.errors import NotInstalled
+from acecoder_rl.training.flags import FIELDS
 from acecoder_rl.training.recipe import RecipeError
 
 UNCHECKED = "not checked by OpenRLHF's own parser"

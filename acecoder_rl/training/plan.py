@@ -15,8 +15,8 @@ from pathlib import Path
 from acecoder_rl.training.batches import prompt_multiple
 from acecoder_rl.training.checks import check
 from acecoder_rl.training.data import Inspection, inspect
-from acecoder_rl.training.flags import flags
 from acecoder_rl.training.errors import NotInstalled
+from acecoder_rl.training.flags import flags
 from acecoder_rl.training.openrlhf_parser import Checked, check_arguments
 from acecoder_rl.training.placement import engine_memory, gpus_used, roles
 from acecoder_rl.training.recipe import Recipe, RecipeError

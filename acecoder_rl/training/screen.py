@@ -55,7 +55,9 @@ class Screen:
         if self.console.is_terminal:
             self._live.start()
         else:
-            self.console.print(f"{self.title}: loading models, then {self.steps or 'some'} steps", highlight=False)
+            self.console.print(
+                f"{self.title}: loading models, then {self.steps or 'some'} steps", highlight=False
+            )
         return self
 
     def __exit__(self, *exc_info: object) -> None:
@@ -96,18 +98,28 @@ class Screen:
 
 def cells(report: Report) -> list[str]:
     """A report's row; a number it lacks is '-'."""
-    return [form.format(report.values[key]) if key in report.values else "-" for key, form in COLUMNS.values()]
+    return [
+        form.format(report.values[key]) if key in report.values else "-" for key, form in COLUMNS.values()
+    ]
 
 
 def line(report: Report, steps: int | None) -> str:
     """A report in one line, for logs."""
     if report.kind == "eval":
-        told = ", ".join(f"{k.removeprefix('eval_')} {v:.3f}" for k, v in report.values.items() if "_pass" in k)
+        told = ", ".join(
+            f"{k.removeprefix('eval_')} {v:.3f}" for k, v in report.values.items() if "_pass" in k
+        )
         return f"eval after step {report.step}: {told}"
-    told = "  ".join(f"{name} {cell}" for name, cell in zip(COLUMNS, cells(report), strict=True) if cell != "-")
+    told = "  ".join(
+        f"{name} {cell}" for name, cell in zip(COLUMNS, cells(report), strict=True) if cell != "-"
+    )
     return f"step {report.step}" + (f"/{steps}" if steps else "") + f"  {told}"
 
 
 def _clock(seconds: float) -> str:
     whole = int(seconds)
-    return f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}" if whole >= 3600 else f"{whole // 60}:{whole % 60:02}"
+    return (
+        f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
+        if whole >= 3600
+        else f"{whole // 60}:{whole % 60:02}"
+    )

@@ -92,7 +92,9 @@ def _check_folder(recipe: Recipe, run: RunFolder, where: str, resume: bool) -> N
         raise RecipeError([f"{field}, which has no checkpoint to resume from: leave out --resume"])
     if not resume and run.used:
         raise RecipeError(
-            [f"{field}, which holds a run: --resume it, delete it, or give another with --set logging.folder=..."]
+            [
+                f"{field}, which holds a run: --resume it, delete it, or give another with --set logging.folder=..."
+            ]
         )
 
 
@@ -101,7 +103,9 @@ def _check_model(recipe: Recipe, where: str) -> None:
     for field in ("path", "critic_path"):
         path = getattr(recipe.model, field)
         if path and not Path(path).exists() and (path.count("/") != 1 or path.startswith((".", "/", "~"))):
-            raise RecipeError([f"{where}: model.{field} is {path!r}, which does not exist: give a folder or a Hub id"])
+            raise RecipeError(
+                [f"{where}: model.{field} is {path!r}, which does not exist: give a folder or a Hub id"]
+            )
 
 
 def _near(path: Path) -> str:

@@ -1,8 +1,8 @@
 """OpenRLHF's own trainer on a machine without CUDA: the same code path, patched where it names a GPU.
 
-Covers: `use()` for the driver, `worker_hook` for every Ray worker, and the environment that all of them need;
-    the workers of vLLM's engines bring their patches themselves (worker.py). Active only where ACECODER_RL_DEVICE is "cpu": a recipe says so, CUDA
-    is never asked, because drivers on GPU clusters often see no GPU.
+Covers: `use()` for the driver, `worker_hook` for every Ray worker, and the environment that all of them need; the
+    workers of vLLM's engines bring their patches themselves (worker.py). Active only where ACECODER_RL_DEVICE is
+    "cpu": a recipe says so. CUDA is never asked, because drivers on GPU clusters often see no GPU.
 Does not cover: packing, ring attention and dynamic batches (flash-attn only), colocation with sleep (CUDA only).
 
 The GPUs that Ray hands out here are logical: OpenRLHF asks for one an actor.

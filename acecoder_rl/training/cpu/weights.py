@@ -44,7 +44,9 @@ class Communicator:
             _read(self.file, _bytes(tensor), size)
 
 
-def connect(master_address: str, master_port: int, rank: int, world_size: int, device: object) -> Communicator:
+def connect(
+    master_address: str, master_port: int, rank: int, world_size: int, device: object
+) -> Communicator:
     """Replaces openrlhf.utils.distributed_util.stateless_init_process_group."""
     from vllm.distributed.utils import StatelessProcessGroup
 

@@ -10,12 +10,15 @@ from pathlib import Path
 
 import psutil
 import pytest
+
 from tests.training.runs.looks import left_behind, reports
 
 pytestmark = pytest.mark.training
 
 
-def test_ppo_learns_with_a_critic_and_its_weights_reach_the_engine(recipe, start, problems, tiny_model, tmp_path):
+def test_ppo_learns_with_a_critic_and_its_weights_reach_the_engine(
+    recipe, start, problems, tiny_model, tmp_path
+):
     file = recipe(
         data={"eval": str(problems(6))},
         train={
@@ -32,7 +35,9 @@ def test_ppo_learns_with_a_critic_and_its_weights_reach_the_engine(recipe, start
     assert [row["step"] for row in steps] == [1, 2, 3]
     # The program that completions begin with passes all tests of every other problem, half of the rest.
     assert sum(row["pass_rate"] for row in steps) / 3 == pytest.approx(0.75)
-    assert all({"critic_loss", "kl", "holdout_pass_rate", "varied", "sandbox_seconds"} <= row.keys() for row in steps)
+    assert all(
+        {"critic_loss", "kl", "holdout_pass_rate", "varied", "sandbox_seconds"} <= row.keys() for row in steps
+    )
 
     # The policy moved, and what the engine sampled with is what the trainer computed with: after every update the
     # two sides' log-probs agree.
@@ -71,7 +76,9 @@ def test_a_run_fails_loudly_is_killed_and_goes_on(recipe, start, tmp_path):
     broken.unlink()
     process = start(file, "--resume")
     _until(lambda: len(reports(run, "train")) >= 3, process)
-    driver = next(p for p in psutil.Process(process.pid).children() if "training.driver" in " ".join(p.cmdline()))
+    driver = next(
+        p for p in psutil.Process(process.pid).children() if "training.driver" in " ".join(p.cmdline())
+    )
     os.kill(driver.pid, signal.SIGKILL)
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 1 and "the driver was killed by SIGKILL" in out
