@@ -35,9 +35,9 @@ PANELS: dict[str, dict[str, str]] = {
 
 
 def draw(run: RunFolder) -> None:
-    """Write both files, if the run has reported anything."""
+    """Write both files, if the run has reported anything to draw."""
     reports = metrics.read(run.metrics)
-    if reports:
+    if panels(reports):
         _page(run, reports)
         _picture(run, reports)
 

@@ -2,7 +2,7 @@
 
 Covers: a step's numbers, an evaluation's, and metrics.jsonl, which keeps both.
 Does not cover: showing them (screen.py, curves.py).
-Model output cannot pose as a report: OpenRLHF logs samples by repr, within a line of another beginning.
+Model output cannot pose as a report: OpenRLHF logs samples by repr, behind a prefix and a word of their own.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ from pathlib import Path
 from typing import Literal
 
 _NUMBER = r"[-+]?(?:\d[\d.]*(?:e[-+]?\d+)?|nan|inf)"
-_PAIR = re.compile(rf"'([^']+)': ({_NUMBER})(?=[,}}])")
-# As openrlhf/trainer/ppo_trainer.py words them, behind Ray's "(PPOTrainer pid=...)" and its own log prefix.
-_STEP = re.compile(r"^(?:\x1b\[\d+m)?\(PPOTrainer\w* pid=.*?\] ✨ Global step (\d+): (\{.*\})\s*$")
+_PAIR = re.compile(rf"""(?:'([^']+)'|"([^"]+)"): ({_NUMBER})(?=[,}}])""")
+# As openrlhf/trainer/ppo_trainer.py words them, behind Ray's "(PPOTrainer pid=...)" and the log's own prefix.
+_PREFIX = (
+    r"^(?:\x1b\[\d+m)?\(PPOTrainer\w* pid=[^)]*\)(?:\x1b\[0m)? INFO [\d-]+ [\d:]+ ppo_trainer\.py:\d+\] ✨ "
+)
+_STEP = re.compile(_PREFIX + r"Global step (\d+): (\{.*\})\s*$")
 _EVAL = re.compile(
-    r"^(?:\x1b\[\d+m)?\(PPOTrainer\w* pid=.*?\] ✨ Evaluation completed in .*?, global_step (\d+), "
-    r"eval_metrics: (\{.*\})\s*$"
+    _PREFIX + r"Evaluation completed in [\w:, ]*, global_step (\d+), eval_metrics: (\{.*\})\s*$"
 )
 
 
@@ -43,7 +45,7 @@ def parse(line: str) -> Report | None:
     for kind, pattern in (("train", _STEP), ("eval", _EVAL)):
         found = pattern.match(line)
         if found:
-            values = {name: float(value) for name, value in _PAIR.findall(found[2])}
+            values = {name or quoted: float(value) for name, quoted, value in _PAIR.findall(found[2])}
             return Report(kind, int(found[1]), values)  # type: ignore[arg-type]
     return None
 

@@ -56,7 +56,10 @@ class Screen:
             self._live.start()
         else:
             self.console.print(
-                f"{self.title}: loading models, then {self.steps or 'some'} steps", highlight=False
+                f"{self.title}: loading models, then {self.steps or 'some'} steps",
+                markup=False,
+                highlight=False,
+                soft_wrap=True,
             )
         return self
 
@@ -69,7 +72,7 @@ class Screen:
         self._last = time.monotonic()
         (self.reports if report.kind == "train" else self.evals).append(report)
         if not self._live.is_started:
-            self.console.print(line(report, self.steps), highlight=False, soft_wrap=True)
+            self.console.print(line(report, self.steps), markup=False, highlight=False, soft_wrap=True)
 
     def _render(self) -> Any:
         table = Table(*["step", *COLUMNS], box=None, header_style="bold", pad_edge=False)
@@ -92,7 +95,7 @@ class Screen:
         step = self.reports[-1].step
         done = f"step {step}" + (f" of {self.steps}" if self.steps else "")
         seconds = sum(r.values.get("timing/step_total", 0.0) for r in self.reports) / len(self.reports)
-        left = f", about {_clock((self.steps - step) * seconds)} left" if self.steps else ""
+        left = f", about {_clock(max(0, self.steps - step) * seconds)} left" if self.steps else ""
         return f"{done}, {elapsed}{left}, last report {_clock(now - self._last)} ago"
 
 
