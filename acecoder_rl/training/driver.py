@@ -114,14 +114,23 @@ def _sandboxes(section: dict[str, Any]) -> Any:
 
 
 def innermost(error: BaseException) -> BaseException:
-    """What really happened: Ray wraps a worker's error once for every actor that it came through."""
-    seen = {id(error)}
-    while True:
-        cause = getattr(error, "cause", None) or error.__cause__
-        if not isinstance(cause, BaseException) or id(cause) in seen:
-            return error
-        seen.add(id(cause))
-        error = cause
+    """What really happened: Ray wraps a worker's error once for every actor that it came through.
+
+    What was raised `from` another error that is not Ray's stays: its message is the one that tells the mend.
+    """
+    chain = [error]
+    while isinstance(cause := _cause(chain[-1]), BaseException) and cause not in chain:
+        chain.append(cause)
+    behind = [number + 1 for number, each in enumerate(chain) if _of_ray(each)]
+    return chain[min(max(behind, default=0), len(chain) - 1)]
+
+
+def _cause(error: BaseException) -> BaseException | None:
+    return (getattr(error, "cause", None) if _of_ray(error) else None) or error.__cause__
+
+
+def _of_ray(error: BaseException) -> bool:
+    return any(each.__module__ == "ray.exceptions" for each in type(error).__mro__)
 
 
 def _die_with_parent() -> None:

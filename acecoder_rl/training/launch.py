@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -28,11 +28,17 @@ from acecoder_rl.training.screen import Screen
 
 # In the environment of the driver and of all that it starts: how they are found again.
 RUN = "ACECODER_RL_RUN"
+# Ray and vLLM give their processes titles, which are written over the environment unless this is set.
+KEPT = {"SPT_NOENV": "1"}
+DRIVER = (sys.executable, "-u", "-m", "acecoder_rl.training.driver")
 STOP_SECONDS = 20.0
 
 
-def launch(plan: Plan, run: RunFolder, screen: Screen) -> None:
+def launch(plan: Plan, run: RunFolder, screen: Screen, driver: Sequence[str] = DRIVER) -> None:
     """Run a plan to its end.
+
+    Args:
+        driver: the command that runs a plan; the plan's file is added to it.
 
     Raises:
         RunFailed: it failed.
@@ -40,7 +46,7 @@ def launch(plan: Plan, run: RunFolder, screen: Screen) -> None:
     """
     plan.write(run.plan)
     try:
-        status = _drive(run, screen)
+        status = _drive([*driver, str(run.plan)], run, screen)
     except Stopped as stopped:
         raise Stopped(
             stopped.number, f"stopped by {signal.Signals(stopped.number).name}: {lost(run)}"
@@ -49,16 +55,16 @@ def launch(plan: Plan, run: RunFolder, screen: Screen) -> None:
         raise RunFailed(f"{failure(run, status)}\n{lost(run)}\nthe whole log: {run.log}")
 
 
-def _drive(run: RunFolder, screen: Screen) -> int:
+def _drive(command: list[str], run: RunFolder, screen: Screen) -> int:
     """Start the driver and follow it; its exit status."""
     token = uuid.uuid4().hex
     with signals_raise(), run.log.open("ab") as log:
         process = subprocess.Popen(
-            [sys.executable, "-u", "-m", "acecoder_rl.training.driver", str(run.plan)],
+            command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            env=os.environ | {RUN: token},
+            env=os.environ | KEPT | {RUN: token},
             start_new_session=True,  # Ctrl-C is for us to pass on, in order
         )
         assert process.stdout is not None
@@ -92,13 +98,15 @@ def failure(run: RunFolder, status: int) -> str:
 def lost(run: RunFolder) -> str:
     """What stopping now costs, in a sentence."""
     reports = [report for report in metrics.read(run.metrics) if report.kind == "train"]
-    done, kept = (reports[-1].step if reports else 0), run.last_checkpoint() or 0
+    kept = run.last_checkpoint() or 0
+    done = max(kept, reports[-1].step if reports else 0)
     if not done:
         return "no step had been finished"
-    if kept >= done:
+    if kept == done:
         return f"step {kept} is saved; --resume goes on from there"
     begin = f"--resume goes on from step {kept}" if kept else "nothing is saved (train.save_steps)"
-    return f"step {done} was the last; {begin}: {done - kept} steps have to be done again"
+    again = "1 step has" if done - kept == 1 else f"{done - kept} steps have"
+    return f"step {done} was the last; {begin}: {again} to be done again"
 
 
 @contextmanager

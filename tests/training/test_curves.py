@@ -12,7 +12,13 @@ from acecoder_rl.training import curves, metrics
 from acecoder_rl.training.metrics import Report
 from acecoder_rl.training.run_folder import RunFolder
 
-STEP = {"rollout/reward_mean": 0.25, "pass_rate": 0.5, "holdout_pass_rate": 0.4, "timeouts": 0.0, "unknown": 1.0}
+STEP = {
+    "rollout/reward_mean": 0.25,
+    "pass_rate": 0.5,
+    "holdout_pass_rate": 0.4,
+    "timeouts": 0.0,
+    "unknown": 1.0,
+}
 EVAL = {"eval_problems_pass1": 0.25, "eval_problems_pass4": 0.5, "eval_num_samples": 24.0}
 
 
@@ -51,9 +57,7 @@ class _Loads(HTMLParser):
         self.found += [f"{tag} {name}={value}" for name, value in attrs if name in ("src", "href", "srcset")]
 
 
-@pytest.mark.parametrize(
-    "case", ["whole", "one step", "evaluations only", "not a number", "never a number"]
-)
+@pytest.mark.parametrize("case", ["whole", "one step", "evaluations only", "not a number", "never a number"])
 @pytest.mark.filterwarnings("error::UserWarning")
 def test_both_files_are_drawn(case, tmp_path):
     pytest.importorskip("plotly")
@@ -61,7 +65,9 @@ def test_both_files_are_drawn(case, tmp_path):
     run = _run(tmp_path, *_reports(case))
     curves.draw(run)
     picture = run.picture.read_bytes()
-    assert picture.startswith(b"\x89PNG\r\n") and picture.endswith(b"IEND\xaeB`\x82") and len(picture) > 10_000
+    assert (
+        picture.startswith(b"\x89PNG\r\n") and picture.endswith(b"IEND\xaeB`\x82") and len(picture) > 10_000
+    )
     page = run.page.read_text()
     assert _Loads(page).found == []
     assert "Plotly.newPlot" in page and ("tests: withheld tests" in page) == (case != "evaluations only")
@@ -79,8 +85,14 @@ def test_panels_hold_what_was_reported():
     shown = curves.panels(_reports("whole"))
     assert set(shown) == {"reward", "tests", "trouble", "evaluation"}
     assert shown["reward"] == {"mean": ([1, 2, 3, 4], [0.125, 0.25, 0.375, 0.5])}
-    assert shown["tests"] == {"pass rate": ([1, 2, 3, 4], [0.5] * 4), "withheld tests": ([1, 2, 3, 4], [0.4] * 4)}
-    assert shown["evaluation"] == {"problems pass1": ([2, 4], [0.25] * 2), "problems pass4": ([2, 4], [0.5] * 2)}
+    assert shown["tests"] == {
+        "pass rate": ([1, 2, 3, 4], [0.5] * 4),
+        "withheld tests": ([1, 2, 3, 4], [0.4] * 4),
+    }
+    assert shown["evaluation"] == {
+        "problems pass1": ([2, 4], [0.25] * 2),
+        "problems pass4": ([2, 4], [0.5] * 2),
+    }
 
 
 def test_a_number_that_some_steps_lack_stands_at_its_own_steps():

@@ -60,7 +60,7 @@ def test_a_terminal_shows_a_table(console):
     assert "step 2 of 5, 0:00, about 0:30 left" in last[0]
     assert last[1].split()[:4] == ["step", "reward", "pass", "rate"]
     assert last[2].split() == ["1", "0.469", "0.500", "-", "-", "1.25", "-", "-", "27.5", "-", "-", "-"]
-    assert last[4].split() == "eval after step 2: set_pass1 0.250".split()
+    assert last[4].split() == ["eval", "after", "step", "2:", "set_pass1", "0.250"]
 
 
 def test_a_terminal_keeps_to_the_last_steps(console):
@@ -68,7 +68,9 @@ def test_a_terminal_keeps_to_the_last_steps(console):
     with Screen("x.yaml", None, shown) as screen:
         for step in range(1, 101):
             screen.show(_step(step))
-    rows = shown.file.getvalue().split("x.yaml")[-1].splitlines()[2:-1]  # the last line shows the cursor again
+    rows = (
+        shown.file.getvalue().split("x.yaml")[-1].splitlines()[2:-1]
+    )  # the last line shows the cursor again
     assert [row.split()[0] for row in rows] == [str(step) for step in range(101 - ROWS, 101)]
 
 
