@@ -39,8 +39,8 @@ class Counts:
     Attributes:
         problems: read from the sources, after `subset` and `max_problems`.
         rows: in the file that was written, as the weights have them.
-        dropped: rows of the sources left out, by reason: "not_hard", "no_inferences", "too_long"; and
-            "uneven", rows of the file left out for an even last step.
+        dropped: rows of the sources left out, by reason: "not_hard", "no_inferences", "too_long";
+            "over_max_prompts"; and "uneven", rows of the file left out for an even last step.
         duplicate_ids: problems with an id that another one before them has; they are kept.
     """
 
@@ -112,6 +112,9 @@ def prepare(recipe: Recipe, folder: Path, progress: bool = False) -> Prepared:
         for reader in readers:
             split.read(reader, progress)
     random.Random(seed).shuffle(train.rows)
+    if recipe.data.max_prompts is not None:
+        train.dropped["over_max_prompts"] = max(0, len(train.rows) - recipe.data.max_prompts)
+        del train.rows[recipe.data.max_prompts :]
     uneven = _even(train, recipe)
     warnings = (*train.warnings, *uneven, *fit.warnings(), *evaluated.warnings, *evaluated.also_in(train))
 

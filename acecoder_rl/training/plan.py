@@ -116,12 +116,13 @@ def _steps(recipe: Recipe, problems: int | None) -> str:
             f"problems / {batch} an episode, of which there are {episodes}; how many problems there are is "
             "not known yet"
         )
+    problems = min(problems, recipe.data.max_prompts or problems)
     used = problems - problems % prompt_multiple(recipe)
     steps = math.ceil(used / batch)
     all_steps = f"{steps}" if episodes == 1 else f"{steps} x {episodes} episodes = {steps * episodes}"
     about = "at most " if recipe.rollout.dynamic_filtering else ""
     left = f", {problems - used} left out to fill the last step" if used < problems else ""
-    return f"{about}{all_steps}, from {problems} problems{left}"
+    return f"{about}{all_steps}, from {problems} prompts{left}"
 
 
 def _evaluation(recipe: Recipe, problems: int | None) -> str:

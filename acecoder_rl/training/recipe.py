@@ -98,6 +98,7 @@ class Data(Section):
         chat: render with the tokenizer's chat template; false for base models: the prompt is the bare text.
         assistant_prefix: what the answer starts with, such as an opening fence; part of the prompt for the
             model, part of the completion for the reward.
+        max_prompts: of the mix of all training sources, chosen by `train.seed`; None = all.
         max_prompt_tokens: longer prompts are left out and counted (OpenRLHF would cut them from the left).
             With `rollout.max_new_tokens` it is the length that an engine must hold.
     """
@@ -108,6 +109,7 @@ class Data(Section):
     system_prompt: str | None = None
     chat: bool = True
     assistant_prefix: str = ""
+    max_prompts: Positive | None = None
     max_prompt_tokens: Positive = 2048
 
     @field_validator("train", "eval", mode="before")

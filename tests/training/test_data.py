@@ -141,6 +141,14 @@ def test_the_same_seed_gives_the_same_bytes(recipe, tmp_path):
     assert sorted(files[0].splitlines())[:5] != files[0].splitlines()[:5]
 
 
+def test_max_prompts_draws_from_all_of_the_mix(recipe, jsonl, tmp_path):
+    file = jsonl("many.jsonl", [row(number) for number in range(40)])
+    prepared = prepare(recipe(str(file), max_prompts=8), tmp_path / "data")
+    assert len(ids(prepared)) == prepared.train_counts.rows == 8
+    assert prepared.train_counts.dropped == {"over_max_prompts": 32}
+    assert max(int(name.removeprefix("p")) for name in ids(prepared)) > 20
+
+
 def test_rows_that_make_the_last_step_uneven_are_left_out_and_told(recipe, jsonl, tmp_path):
     given_recipe = recipe(str(jsonl("a.jsonl", [row(i) for i in range(11)])), batch=8)
     train = given_recipe.train.model_copy(update={"batch_size": 16})

@@ -163,7 +163,7 @@ def test_the_table_above_has_every_field_that_openrlhf_reads() -> None:
     told = {place for *_, place, _ in PLACES} | {"actor.eps_clip"}  # becomes eps_clip_low_high
     assert set(FIELDS) <= told
     # The rest is for the data, the reward functions, the launcher and the checks.
-    elsewhere = {"data.prompt_template", "data.system_prompt", "data.chat", "data.assistant_prefix"}
+    elsewhere = {"data.prompt_template", "data.system_prompt", "data.chat", "data.assistant_prefix", "data.max_prompts"}
     elsewhere |= {"resources.device", "resources.gpus_per_node", "resources.threads"}
     fields = {
         f"{section}.{name}"

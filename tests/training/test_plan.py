@@ -54,12 +54,12 @@ def test_the_command_is_the_one_that_runs() -> None:
 @pytest.mark.parametrize(
     ("overrides", "count", "steps"),
     [
-        ([], 160, "20, from 160 problems"),
-        ([], 163, "20, from 163 problems, 3 left out to fill the last step"),
-        (["train.episodes=3"], 160, "20 x 3 episodes = 60, from 160 problems"),
-        (["rollout.dynamic_filtering=true"], 160, "at most 20, from 160 problems"),
+        ([], 160, "20, from 160 prompts"),
+        ([], 163, "20, from 163 prompts, 3 left out to fill the last step"),
+        (["train.episodes=3"], 160, "20 x 3 episodes = 60, from 160 prompts"),
+        (["rollout.dynamic_filtering=true"], 160, "at most 20, from 160 prompts"),
         # A last step of 4 prompts fills an optimizer step of 24 samples.
-        (["train.batch_size=24"], 164, "21, from 164 problems"),
+        (["train.batch_size=24"], 164, "21, from 164 prompts"),
         (
             [],
             None,

@@ -52,6 +52,8 @@ def environment(threads: int) -> dict[str, str]:
         DEVICE: "cpu",
         "DS_ACCELERATOR": "cpu",
         "OMP_NUM_THREADS": str(threads),
+        # Threads that spin at barriers take the cores from the sandbox's programs and the other models.
+        "OMP_WAIT_POLICY": "PASSIVE",
         "VLLM_CPU_KVCACHE_SPACE": "1",  # GB
         # vLLM would bind its threads to cores that the trainer and the sandbox need as well.
         "VLLM_CPU_OMP_THREADS_BIND": "nobind",

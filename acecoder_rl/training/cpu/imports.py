@@ -30,22 +30,25 @@ _WAITING: dict[str, list[Patch]] = {}
 
 
 class _Watch(importlib.abc.MetaPathFinder):
-    """Hands on to the ordinary finder, with a loader that patches afterwards."""
+    """Hands on to the ordinary finders, with a loader that patches afterwards."""
 
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> importlib.machinery.ModuleSpec | None:
         if name not in _WAITING:
             return None
-        spec = importlib.machinery.PathFinder.find_spec(name, path, target)
+        others = (finder for finder in sys.meta_path if finder is not self)
+        found = (finder.find_spec(name, path, target) for finder in others)
+        spec = next((spec for spec in found if spec is not None), None)
         if spec is not None and spec.loader is not None:
             execute = spec.loader.exec_module
 
             def exec_module(module: ModuleType) -> None:
                 execute(module)
                 # Not before: many only ask whether a module could be imported.
-                for patch in _WAITING.pop(name, ()):
+                for patch in _WAITING.get(name, ()):
                     patch()
+                _WAITING.pop(name, None)  # a patch that fails is tried again, as the module is
 
             spec.loader.exec_module = exec_module  # type: ignore[method-assign]
         return spec

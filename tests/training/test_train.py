@@ -1,0 +1,130 @@
+"""What keeps a run from starting is told before anything is made, and `acecoder-rl train` ends with the right status.
+
+Does not cover: runs that start (runs/).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from acecoder_rl.training.load import load_recipe
+from acecoder_rl.training.recipe import RecipeError
+from acecoder_rl.training.run_folder import RunFolder
+from acecoder_rl.training.train import plan_of, steps, train
+
+CPU = str(Path(__file__).parent / "recipes" / "cpu.yaml")
+GPU = str(Path(__file__).parent / "recipes" / "gpu.yaml")
+with_openrlhf = pytest.mark.skipif(
+    importlib.util.find_spec("openrlhf") is None, reason="needs OpenRLHF's files"
+)
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def _refused(*overrides: str, resume: bool = False) -> str:
+    with pytest.raises(RecipeError) as error:
+        train(CPU, overrides, resume)
+    return str(error.value)
+
+
+def test_a_folder_that_holds_a_run_is_not_written_over(here):
+    RunFolder("runs/a").begin("first", [])
+    said = _refused("logging.folder=runs/a")
+    assert said == (
+        f"{CPU}: logging.folder is runs/a, which holds a run: --resume it, delete it, or give another with "
+        "--set logging.folder=..."
+    )
+    assert (here / "runs/a/recipe.yaml").read_text() == "first"
+
+
+def test_without_a_checkpoint_there_is_nothing_to_resume(here):
+    said = _refused("logging.folder=/somewhere/a", resume=True)
+    assert said == (
+        f"{CPU}: logging.folder is /somewhere/a, which has no checkpoint to resume from: leave out --resume"
+    )
+
+
+def test_a_checkpoint_is_what_lets_a_used_folder_pass(here):
+    run = RunFolder("runs/a")
+    run.begin("first", [])
+    (run.checkpoints / "_actor").mkdir(parents=True)
+    (run.checkpoints / "_actor" / "latest").write_text("global_step1")
+    assert "model.path" in _refused("logging.folder=runs/a", "model.path=./nowhere", resume=True)
+
+
+@pytest.mark.parametrize("path", ["./model", "/no/model", "~/model", "runs/models/a"])
+def test_a_model_that_is_not_there_is_not_asked_of_the_hub(path, here):
+    said = _refused(f"model.path={path}")
+    assert said == f"{CPU}: model.path is '{path}', which does not exist: give a folder or a Hub id"
+    assert os.listdir(here) == []
+
+
+@pytest.mark.parametrize(
+    ("prepared", "overrides", "expected"),
+    [(20, [], 20), (20, ["train.episodes=3"], 60)],
+)
+def test_steps(prepared, overrides, expected):
+    assert steps(load_recipe(CPU, overrides), SimpleNamespace(steps_per_episode=prepared)) == expected
+
+
+def test_where_filtering_decides_steps_are_not_known():
+    recipe = load_recipe(GPU)
+    filtered = recipe.model_copy(
+        update={"rollout": recipe.rollout.model_copy(update={"dynamic_filtering": [0.1, 0.9]})}
+    )
+    assert steps(filtered, SimpleNamespace(steps_per_episode=20)) is None
+
+
+def test_the_plan_says_what_the_recipe_says(monkeypatch):
+    monkeypatch.setenv("RAY_ADDRESS", "head:6379")
+    plan = plan_of(load_recipe(CPU, ["resources.nodes=2", "resources.threads=5"]), ["--a.b", "1"])
+    assert (plan.device, plan.threads, plan.arguments) == ("cpu", 5, ["--a.b", "1"])
+    assert (plan.assistant_prefix, plan.sandbox) == ("```python\n", {"workers": 2, "test_seconds": 2})
+    assert plan.reward["kind"] == "pass_rate" and plan.address == "head:6379"
+    assert plan.logical_gpus == 2 * 2  # a policy and an engine a node
+    monkeypatch.delenv("RAY_ADDRESS")
+    plan = plan_of(load_recipe(CPU), [])
+    assert (plan.threads, plan.address) == (len(os.sched_getaffinity(0)), None)
+
+
+def test_command_each_mistake_is_a_line_and_the_status_is_2(cli, tmp_path):
+    ended = cli("train", CPU, "--set", "rollout.batch_size=0", "--set", "train.epsiodes=2")
+    assert ended.returncode == 2 and ended.stdout == ""
+    first, second = ended.stderr.splitlines()
+    assert first == (
+        "acecoder-rl: --set rollout.batch_size=0: rollout.batch_size is 0: give a whole number of at least 1"
+    )
+    assert second.startswith("acecoder-rl: --set train.epsiodes=2: ") and "did you mean episodes?" in second
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("more", [[], ["--dry-run"], ["--address", "http://127.0.0.1:1"]])
+def test_command_a_recipe_that_is_not_there(more, cli):
+    ended = cli("train", "no.yaml", *more)
+    assert (ended.returncode, ended.stderr) == (2, "acecoder-rl: no.yaml: there is no such file\n")
+
+
+@with_openrlhf
+def test_command_a_dry_run_prints_the_command_and_leaves_nothing(cli, tmp_path):
+    ended = cli("train", CPU, "--dry-run", "--set", "train.learning_rate=1e-5")
+    assert ended.returncode == 0, ended.stderr
+    assert "python -m openrlhf.cli.train_ppo_ray" in ended.stdout
+    assert "--actor.adam.lr 1e-05" in ended.stdout and "--rollout.batch_size 8" in ended.stdout
+    assert "model.path runs/models/smollm2-135m-instruct is not there yet" in ended.stdout
+    assert os.listdir(tmp_path) == []
+
+
+@with_openrlhf
+def test_command_what_openrlhf_refuses_is_told_with_the_status_of_a_mistake(cli):
+    ended = cli("train", CPU, "--dry-run", "--set", "openrlhf.no.such_flag=1")
+    assert ended.returncode == 2 and "no.such_flag" in ended.stderr
+    assert "Traceback" not in ended.stderr and ended.stdout == ""
