@@ -77,10 +77,7 @@ def test_steps(prepared, overrides, expected):
 
 
 def test_where_filtering_decides_steps_are_not_known():
-    recipe = load_recipe(GPU)
-    filtered = recipe.model_copy(
-        update={"rollout": recipe.rollout.model_copy(update={"dynamic_filtering": [0.1, 0.9]})}
-    )
+    filtered = load_recipe(GPU, ["rollout.dynamic_filtering=true"])
     assert steps(filtered, SimpleNamespace(steps_per_episode=20)) is None
 
 
