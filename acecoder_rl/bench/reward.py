@@ -107,10 +107,10 @@ def _samples(prompts: int) -> list[dict[str, str]]:
 
 
 def _run(phase: str, job: dict[str, Any]) -> Figures:
-    from acecoder_rl.training.cpu import environment
+    from acecoder_rl.training.cpu import ENGINE, environment
 
     here = Path(__file__)
-    env = {**os.environ, **environment(granted_cores()),
+    env = {**os.environ, **environment(granted_cores()), **ENGINE,
            "ACECODER_RL_REWARD": '{"reward": {"kind": "pass_rate"}}', "HF_HUB_OFFLINE": "1",
            "VLLM_ENABLE_V1_MULTIPROCESSING": "1", "VLLM_LOGGING_LEVEL": "WARNING"}
     env.pop("ACECODER_RL_SANDBOX", None)  # a sandbox of its own

@@ -84,13 +84,13 @@ def _run(jobs: list[Job]) -> None:
             "gpu_memory_utilization": 0.1,
             "max_num_seqs": 128,
         }
+    # The engine's seed, not the samples': with those vLLM on CPU fails when a prompt is read in two parts.
     engine = vllm.LLM(first.model, max_model_len=first.max_model_len, seed=first.seed, **options)
     for job, rows in zip(jobs, prompts_of, strict=True):
         how = vllm.SamplingParams(
             n=job.samples,
             temperature=job.temperature,
             max_tokens=job.max_new_tokens,
-            seed=job.seed,
             skip_special_tokens=True,
         )
         # As tokens: the prompts are rendered, and the engine would add what their template has already.

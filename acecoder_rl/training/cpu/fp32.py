@@ -12,6 +12,8 @@ import deepspeed.ops
 import torch
 from openrlhf.utils.deepspeed.deepspeed import DeepspeedStrategy
 
+from acecoder_rl.training.cpu import ENGINE
+
 EXTENSION = "acecoder_rl.training.cpu.worker.CpuWorkerWrap"
 MAX_SEQUENCES = 128  # of an engine at once: vLLM's own 256 slow a CPU's cache down
 
@@ -51,7 +53,7 @@ class _Engines:
 
     def options(self, **options: Any) -> _Engines:
         made = _Engines(self.actor_class)
-        made.actor_options = options
+        made.actor_options = options | {"runtime_env": {"env_vars": ENGINE}}
         return made
 
     def remote(self, **kwargs: Any) -> Any:
