@@ -1,5 +1,6 @@
 # make setup       .venv in this checkout: OpenRLHF, vLLM, DeepSpeed and Ray on a CPU, the package, what tests need
-# make quickstart  trains a small model for real, with the figures before and after (SMOKE=1: the path only)
+# make quickstart  trains a small model for real, with the figures before and after (SMOKE=1: the path only;
+#                  SET="train.seed=1 logging.folder=runs/other": other values for the recipe)
 # make test        the linter and the tests that CI runs
 # make test-slow   longer proofs
 

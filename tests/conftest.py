@@ -47,3 +47,8 @@ def jsonl(tmp_path: Path) -> Callable[[str, Iterable[Any]], Path]:
         return path
 
     return write
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Quick tests first: real training runs come last."""
+    items.sort(key=lambda item: item.get_closest_marker("training") is not None)

@@ -1,7 +1,8 @@
 """The README's commands and snippets run, and print what it says.
 
 Python blocks run as they stand: what they print must be the comments behind their `print` calls. Of the
-shell blocks, those that call `acecoder-rl score` or `doctor` run, in one directory, in order.
+shell blocks, those that call `acecoder-rl score` or `doctor` run, in one directory, in order; of those that train, the
+dry runs, and the first of its two commands with SMOKE=1 (the second is what runs this).
 """
 
 from __future__ import annotations
@@ -71,3 +72,41 @@ def test_the_files_it_names_are_there():
     there = {path.name for path in (README.parent / "acecoder_rl").rglob("*.py")}
     named = set(re.findall(r"(?<!\*)\b\w+\.py\b", block))
     assert len(named) > 30 and named <= there, named - there
+
+
+def test_dry_runs_pass():
+    lines = [line for language, text in BLOCKS if language == "sh" for line in text.splitlines()]
+    commands = [line.split("#")[0] for line in lines if line.startswith("acecoder-rl train") and "--dry-run" in line]
+    assert len(commands) >= 2
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    for command in commands:
+        done = subprocess.run(
+            ["bash", "-c", command],
+            cwd=README.parent,
+            env={**os.environ, "PATH": path},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == 0, f"{command}\n{done.stderr}"
+        assert "OpenRLHF 0.11.2 takes these arguments" in done.stdout
+
+
+@pytest.mark.training
+def test_quickstart_goes_through(tmp_path):
+    """`SMOKE=1 make quickstart`, its run in another folder."""
+    if not (README.parent / ".venv").exists():
+        pytest.skip("not in a checkout that `make` has set up")
+    folder = tmp_path / "quickstart"
+    done = subprocess.run(
+        ["make", "quickstart", f"SET=logging.folder={folder} model.path={tmp_path}/model"],
+        cwd=README.parent,
+        env={**os.environ, "SMOKE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=900,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "claim nothing" in done.stdout and re.search(r"pass@1, 8 samples at T=1 +\d\.\d{3}", done.stdout)
+    for name in ("curves.html", "curves.png", "train.log", "report.json", "model/config.json", "recipe.yaml"):
+        assert (folder / name).stat().st_size > 0
