@@ -50,8 +50,10 @@ class Line:
 
 
 def lines(split: str) -> Iterator[Line]:
-    """The lines of a split's table."""
-    for text in TABLES[split].strip().splitlines():
+    """The lines of a split's table, shuffled: it goes by topic, and the first so many should be of all."""
+    texts = TABLES[split].strip().splitlines()
+    random.Random(split).shuffle(texts)
+    for text in texts:
         yield Line(*(part.strip() for part in text.split(" | ")))
 
 

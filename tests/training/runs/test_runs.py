@@ -39,11 +39,12 @@ def test_ppo_learns_with_a_critic_and_its_weights_reach_the_engine(
         {"critic_loss", "kl", "holdout_pass_rate", "varied", "sandbox_seconds"} <= row.keys() for row in steps
     )
 
-    # The policy moved, and what the engine sampled with is what the trainer computed with: after every update the
-    # two sides' log-probs agree.
+    # The policy moved, and the engine samples with what the trainer computes with: their log-probs stay together,
+    # although both have left the first policy by far more.
     before, after = _weights(tiny_model), _weights(run / "model")
     assert max(float((after[name] - before[name]).abs().max()) for name in before) > 1e-2
-    assert all(abs(row["vllm_kl"]) < 1e-4 for row in steps)
+    assert all(abs(row["vllm_kl"]) < 1e-3 for row in steps)
+    assert steps[-1]["kl"] > 1e-2
 
     # Eval rows get the plain all-tests-pass value, whatever is mixed into training.
     (evaluated,) = reports(run, "eval")
@@ -68,7 +69,7 @@ def test_a_run_fails_loudly_is_killed_and_goes_on(recipe, start, tmp_path):
     # A reward that fails in step 2 stops the training, with the reward's own words.
     out, _ = (process := start(file)).communicate(timeout=400)
     assert process.returncode == 1, out
-    assert "RuntimeError: the scorer's disk is full" in out and "--resume goes on from step 1" in out
+    assert "RuntimeError: the scorer's disk is full" in out and "step 1 is saved; --resume goes on from there" in out
     assert [row["step"] for row in reports(run, "train")] == [1]
     assert not left_behind()
 
