@@ -7,6 +7,8 @@ Does not cover: their arguments (commands/) nor the work; each command imports w
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import Annotated
 
 import typer
@@ -43,6 +45,8 @@ app.add_typer(bench.bench, name="bench")
 
 def main() -> None:
     """The entry point."""
+    # As `python -m` has it: a recipe may name a reward's part in the folder it stands in.
+    sys.path.insert(0, os.getcwd())
     app()
 
 

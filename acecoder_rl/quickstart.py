@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -175,6 +176,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--set", dest="overrides", action="append", default=[], metavar="A.B=C")
     arguments = parser.parse_args()
+    # Also while sampling, whose process ends with ours only when we end in order.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         with errors_told(), training_told():
             quickstart(arguments.overrides, os.environ.get("SMOKE", "") not in ("", "0"))

@@ -50,6 +50,8 @@ def training_told() -> Iterator[None]:
         fail(str(error).replace("\n", "\nacecoder-rl: "), BAD_INPUT)
     except (NotInstalled, UnknownVersion) as error:
         fail(str(error), BAD_INPUT)
+    except ModuleNotFoundError as error:
+        fail(f"training needs {error.name}, which is not installed: make setup, or pip install '.[gpu]'", BAD_INPUT)
     except RunFailed as error:
         fail(str(error), FAILED)
     except Stopped as error:

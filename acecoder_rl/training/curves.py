@@ -6,6 +6,7 @@ Does not cover: the numbers themselves (metrics.py).
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from acecoder_rl.training import metrics
@@ -35,11 +36,17 @@ PANELS: dict[str, dict[str, str]] = {
 
 
 def draw(run: RunFolder) -> None:
-    """Write both files, if the run has reported anything to draw."""
+    """Write both files, if the run has reported anything to draw.
+
+    Where they cannot be written, that is told and not raised: how the run itself ended is more important.
+    """
     reports = metrics.read(run.metrics)
     if panels(reports):
-        _page(run, reports)
-        _picture(run, reports)
+        try:
+            _page(run, reports)
+            _picture(run, reports)
+        except (ImportError, OSError) as error:
+            print(f"warning: no curves: {error}", file=sys.stderr)
 
 
 def series(reports: list[Report], kind: str) -> dict[str, tuple[list[int], list[float]]]:
@@ -61,6 +68,9 @@ def panels(reports: list[Report]) -> dict[str, dict[str, tuple[list[int], list[f
         title: {name: train[key] for key, name in keys.items() if key in train}
         for title, keys in PANELS.items()
     }
+    tests = shown["tests"]
+    if tests.get("withheld tests") == tests.get("pass rate"):
+        tests.pop("withheld tests", None)  # none are withheld
     shown["evaluation"] = {
         name.removeprefix("eval_").replace("_", " "): curve
         for name, curve in series(reports, "eval").items()

@@ -19,9 +19,19 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from acecoder_rl.training.errors import RunFailed
+
 FAILURE = "failure.json"
 REWARD = "ACECODER_RL_REWARD"  # read by reward_fns/openrlhf.py
 TRAINER = "openrlhf.cli.train_ppo_ray"
+# Read by Ray when it is imported; what the user has set stands.
+RAY = {
+    "RAY_DEDUP_LOGS": "0",  # every line of every worker, as it came
+    # Ray's 15 is to keep its own daemons quick; here it would let any other process starve the training.
+    "RAY_worker_niceness": "0",
+    # Started by a Ray job that has our variables already, we set them again.
+    "RAY_OVERRIDE_JOB_RUNTIME_ENV": "1",
+}
 
 
 @dataclass(frozen=True)
@@ -33,8 +43,8 @@ class Plan:
         reward, sandbox: the recipe's sections.
         assistant_prefix: how completions begin, which the reward must know.
         device: "cpu" or "gpu".
-        threads: of a model or engine on CPU.
-        logical_gpus: what Ray is told it has on CPU.
+        threads: of a model or engine on CPU; of an offloaded optimizer on GPU.
+        logical_gpus: GPUs that the run asks of Ray; on CPU what Ray is told it has.
         address: of a running Ray cluster; None starts Ray here.
     """
 
@@ -65,6 +75,10 @@ class Plan:
             from acecoder_rl.training import cpu
 
             shared |= cpu.environment(self.threads)
+        elif "--ds.adam_offload" in self.arguments:
+            # Ray would give each process the one thread of its one CPU, and billions of parameters are updated there.
+            share = max(1, self.threads // self.logical_gpus)
+            shared["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS", str(share))
         return shared
 
 
@@ -72,33 +86,52 @@ def drive(plan: Plan) -> None:
     """Run the trainer; returns when the model is saved."""
     environment = plan.environment()
     os.environ.update(environment)
+    os.environ.update({name: value for name, value in RAY.items() if name not in os.environ})
     if plan.device == "cpu":
         from acecoder_rl.training import cpu
 
         cpu.use()
     import ray
 
-    os.environ.setdefault("RAY_DEDUP_LOGS", "0")  # every line of every worker, as it came
-    runtime: dict[str, Any] = {"env_vars": environment}
-    options: dict[str, Any] = {"address": plan.address}
-    if plan.device == "cpu":
-        runtime["worker_process_setup_hook"] = "acecoder_rl.training.cpu.worker_hook"
-        if plan.address is None:
-            # OpenRLHF asks one CPU and one GPU an actor; both are counted only, never bound.
-            options |= {"num_gpus": plan.logical_gpus, "num_cpus": 2 * plan.logical_gpus + 4}
-            options |= {"object_store_memory": 512 * 2**20}
-            # Ray's 15 is to keep its own daemons quick; here it would let any other process starve the training.
-            os.environ.setdefault("RAY_worker_niceness", "0")
-    if plan.address is None:
-        options["include_dashboard"] = False
-    ray.init(runtime_env=runtime, **options)
+    ray.init(**_ray_options(plan, environment))
     try:
+        _check_room(plan, ray.cluster_resources())
         sandboxes = _sandboxes(plan.sandbox)
         sys.argv = [TRAINER, *plan.arguments]
         runpy.run_module(TRAINER, run_name="__main__", alter_sys=True)
         sandboxes.close()
     finally:
         ray.shutdown()
+
+
+def _ray_options(plan: Plan, environment: dict[str, str]) -> dict[str, Any]:
+    runtime: dict[str, Any] = {"env_vars": environment}
+    if plan.device == "cpu":
+        runtime["worker_process_setup_hook"] = "acecoder_rl.training.cpu.worker_hook"
+    # "local", not None, which would join any cluster that somebody started on this machine.
+    options: dict[str, Any] = {"address": plan.address or "local", "runtime_env": runtime}
+    if plan.address is None:
+        options["include_dashboard"] = False
+        if plan.device == "cpu":
+            # OpenRLHF asks one CPU and one GPU an actor; both are counted only, never bound.
+            options |= {"num_gpus": plan.logical_gpus, "num_cpus": 2 * plan.logical_gpus + 4}
+            options["object_store_memory"] = 512 * 2**20
+    return options
+
+
+def _check_room(plan: Plan, have: dict[str, float]) -> None:
+    """OpenRLHF waits for its places without an end: too few GPUs, or CPUs beside them, would look like loading.
+
+    Raises:
+        RunFailed: Ray has not what the run asks for.
+    """
+    # Each GPU comes with a CPU; the trainer itself takes one.
+    for kind, needed in (("GPU", plan.logical_gpus), ("CPU", plan.logical_gpus + 1)):
+        if have.get(kind, 0) < needed:
+            raise RunFailed(
+                f"the run needs {needed} {kind}s, but Ray has {have.get(kind, 0):g}: ask for fewer in the recipe's "
+                "resources, or start Ray with more"
+            )
 
 
 def _sandboxes(section: dict[str, Any]) -> Any:

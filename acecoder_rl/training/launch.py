@@ -6,8 +6,10 @@ Does not cover: what the driver does (driver.py), a run as a job of a Ray cluste
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -89,10 +91,19 @@ def failure(run: RunFolder, status: int) -> str:
     """What to tell of a run that failed: the innermost error of the worker that failed first."""
     if run.failure.exists():
         told = json.loads(run.failure.read_text())
-        return f"{told['type']}: {told['message'].strip()}"
+        message = f"{told['type']}: {told['message'].strip()}"
+        engine = _engine_error(run)
+        return f"{message}\nthe engine's own error: {engine}" if "ngine" in message and engine else message
     if status < 0:
         return f"the driver was killed by {signal.Signals(-status).name}"
     return f"the driver ended with status {status}"
+
+
+def _engine_error(run: RunFolder) -> str | None:
+    """What vLLM logged when an engine failed: its exception only says that one did, and to see above."""
+    pattern = re.compile(r"\((?:EngineCore|Worker)\b.*?\] *((?:\w+\.)*\w*(?:Error|Exception): .*)")
+    found = [match[1] for line in run.log.read_text(errors="replace").splitlines() if (match := pattern.search(line))]
+    return found[0].strip() if found else None
 
 
 def lost(run: RunFolder) -> str:
@@ -143,13 +154,20 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 
 
 def _sweep_after(process: subprocess.Popen[bytes], token: str) -> None:
-    """When the driver has ended, end what is left of its: Ray's daemons and workers, vLLM's engines."""
+    """When the driver has ended, end what is left of its: Ray's daemons and workers, vLLM's engines.
+
+    A process that no signal ends (it waits for a device or a file server) is named and left.
+    """
     killed = process.wait() < 0
-    deadline = time.monotonic() + (0 if killed else STOP_SECONDS / 2)
+    first = time.monotonic() + (0 if killed else STOP_SECONDS / 2)
     while rest := list(_with_token(token)):
-        if time.monotonic() >= deadline:
+        now = time.monotonic()
+        if now >= first + STOP_SECONDS:
+            print(f"processes that do not end: {[each.pid for each in rest]}", file=sys.stderr)
+            return
+        if now >= first:
             for each in rest:
-                with _gone_is_fine():
+                with contextlib.suppress(psutil.Error):
                     each.kill()
         time.sleep(0.1)
 
@@ -162,11 +180,3 @@ def _with_token(token: str) -> Iterator[psutil.Process]:
                 yield process
         except (OSError, psutil.NoSuchProcess):
             continue
-
-
-@contextmanager
-def _gone_is_fine() -> Iterator[None]:
-    try:
-        yield
-    except psutil.NoSuchProcess:
-        return

@@ -30,6 +30,7 @@ COLUMNS = {
     "experience s": ("timing/make_experience", "{:.1f}"),
     "train s": ("timing/ppo_train", "{:.1f}"),
     "sync s": ("timing/broadcast", "{:.1f}"),
+    "sandbox s": ("sandbox_seconds", "{:.3f}"),
 }
 
 

@@ -70,7 +70,7 @@ def test_both_files_are_drawn(case, tmp_path):
     )
     page = run.page.read_text()
     assert _Loads(page).found == []
-    assert "Plotly.newPlot" in page and ("tests: withheld tests" in page) == (case != "evaluations only")
+    assert "Plotly.newPlot" in page and ("tests: pass rate" in page) == (case != "evaluations only")
     assert ("evaluation: problems pass1" in page) == (case in ("whole", "evaluations only"))
 
 

@@ -59,7 +59,7 @@ def test_a_terminal_shows_a_table(console):
     last = shown.file.getvalue().split("x.yaml")[-1].splitlines()
     assert "step 2 of 5, 0:00, about 0:30 left" in last[0]
     assert last[1].split()[:4] == ["step", "reward", "pass", "rate"]
-    assert last[2].split() == ["1", "0.469", "0.500", "-", "-", "1.25", "-", "-", "27.5", "-", "-", "-"]
+    assert last[2].split() == ["1", "0.469", "0.500", "-", "-", "1.25", "-", "-", "27.5", "-", "-", "-", "-"]
     assert last[4].split() == ["eval", "after", "step", "2:", "set_pass1", "0.250"]
 
 
