@@ -21,14 +21,14 @@ setup: $(STAMP)
 
 $(STAMP): pyproject.toml $(LOCK)
 	@set -eu; \
-	new() { "$$1" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }; \
+	new() { "$$1" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)))' 2>/dev/null; }; \
 	if ! new $(VENV)/bin/python; then \
 	  found=; \
-	  for python in $(if $(PYTHON),'$(PYTHON)',python3.11 python3.12 python3.13 python3); do \
+	  for python in $(if $(PYTHON),'$(PYTHON)',python3.11 python3.12 python3); do \
 	    if new "$$python"; then found=$$python; break; fi; \
 	  done; \
 	  if [ -z "$$found" ]; then \
-	    echo "make setup: no Python >= 3.11 with venv among: $(or $(PYTHON),python3.11 python3.12 python3.13 python3)." >&2; \
+	    echo "make setup: no Python >= 3.11 with venv among: $(or $(PYTHON),python3.11 python3.12 python3)." >&2; \
 	    echo "Install one (Debian/Ubuntu: apt install python3.11-venv; else https://docs.astral.sh/uv:" >&2; \
 	    echo "uv python install 3.11), or name yours: make setup PYTHON=/path/to/python3.11" >&2; \
 	    exit 1; \
