@@ -65,7 +65,8 @@ class Plan:
         """What every process of the run has in its environment."""
         sections = {"reward": self.reward, "sandbox": self.sandbox, "assistant_prefix": self.assistant_prefix}
         shared = {
-            REWARD: json.dumps(sections),
+            # Ray's workers expand $NAME in what they are given; within JSON a dollar has another spelling.
+            REWARD: json.dumps(sections).replace("$", "\\u0024"),
             # As OpenRLHF sets them when it starts Ray itself.
             "TOKENIZERS_PARALLELISM": os.environ.get("TOKENIZERS_PARALLELISM", "true"),
             "NCCL_DEBUG": os.environ.get("NCCL_DEBUG", "WARN"),
@@ -178,6 +179,8 @@ def main() -> None:
     plan = Plan(**json.loads(path.read_text()))
 
     def stop(number: int, frame: object) -> None:
+        # Once: launcher and Ray may both ask, and a second exit would break the first one's clean-up.
+        signal.signal(number, signal.SIG_IGN)
         raise SystemExit(128 + number)
 
     signal.signal(signal.SIGTERM, stop)

@@ -32,6 +32,12 @@ def test_what_the_engines_need_to_know_is_in_the_environment():
     }
 
 
+def test_a_dollar_reaches_the_workers_as_it_is():
+    """Ray's workers run os.path.expandvars over their environment."""
+    given = replace(PLAN, assistant_prefix="# costs $HOME and ${PATH}\n").environment()[REWARD]
+    assert json.loads(os.path.expandvars(given))["assistant_prefix"] == "# costs $HOME and ${PATH}\n"
+
+
 def test_only_a_recipe_for_the_cpu_turns_cpu_mode_on():
     assert "ACECODER_RL_DEVICE" not in PLAN.environment()
     environment = replace(PLAN, device="cpu").environment()
