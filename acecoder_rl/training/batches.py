@@ -19,13 +19,16 @@ def prompt_multiple(recipe: Recipe) -> int:
     """The training file must have a multiple of so many prompts.
 
     The last step of an episode takes what is left. OpenRLHF deals micro batches out to the GPUs, and hangs
-    where some get fewer than others; samples that do not fill an optimizer step leak into the next.
+    where some get fewer than others; samples that do not fill an optimizer step leak into the next. And a
+    checkpoint of a step that the prompts do not fill says that the data are exhausted: resumed from it, the
+    episode would be trained again from its start. So where checkpoints are saved, each step is a full one.
     """
     rollout = recipe.rollout
+    full = 1 if recipe.train.save_steps is None else rollout.batch_size
     units = [recipe.train.batch_size]
     if not _dynamic(recipe):
         units += [rollout.micro_batch_size * processes for processes in learners(recipe).values()]
-    return math.lcm(*(unit // math.gcd(unit, rollout.n_samples_per_prompt) for unit in units))
+    return math.lcm(full, *(unit // math.gcd(unit, rollout.n_samples_per_prompt) for unit in units))
 
 
 def mistakes(recipe: Recipe) -> Iterator[str]:

@@ -16,6 +16,7 @@ from typing import Any
 from acecoder_rl.training import batches
 from acecoder_rl.training.flags import FIELDS, OURS
 from acecoder_rl.training.mistakes import shown
+from acecoder_rl.training.model_path import resolve
 from acecoder_rl.training.placement import gpus_used, roles
 from acecoder_rl.training.recipe import Recipe, RecipeError, Resources, Train
 
@@ -37,7 +38,9 @@ def check(recipe: Recipe, where: str) -> list[str]:
         *_gpus(recipe),
         *_device(recipe),
         *_unused(recipe),
+        *_paths(recipe),
         *_model(recipe),
+        *_checkpoints(recipe),
         *_further(recipe),
     ]
     if wrong:
@@ -163,10 +166,33 @@ def _unused(recipe: Recipe) -> Iterator[str]:
         )
 
 
+def _paths(recipe: Recipe) -> Iterator[str]:
+    for field in ("path", "critic_path"):
+        path = getattr(recipe.model, field)
+        if path is not None and (told := _bad(path)):
+            yield f"model.{field}: {told}"
+
+
+def _bad(path: str) -> str | None:
+    try:
+        resolve(path)
+    except RecipeError as error:
+        return str(error)
+    return None
+
+
+def _checkpoints(recipe: Recipe) -> Iterator[str]:
+    train = recipe.train
+    if train.save_steps is not None and train.keep_checkpoints < 2:
+        yield (
+            f"train.keep_checkpoints is {train.keep_checkpoints}, but OpenRLHF deletes the old checkpoint before it "
+            "writes the next, and a run killed in between has none: set it to 2 or more"
+        )
+
+
 def _model(recipe: Recipe) -> Iterator[str]:
     """What a model that is here says of itself."""
-    folder = Path(recipe.model.path).expanduser()
-    if not folder.is_dir():
+    if _bad(recipe.model.path) or not (folder := Path(resolve(recipe.model.path))).is_dir():
         return
     try:
         config = json.loads((folder / "config.json").read_text())
@@ -224,6 +250,16 @@ def _warnings(recipe: Recipe) -> Iterator[str]:
                 "train.save_steps small"
             )
         yield f"rollout.dynamic_filtering: {steps} has only as many prompts as the filter leaves{lost}"
+        if train.save_steps is not None:
+            yield (
+                "rollout.dynamic_filtering: a checkpoint of an episode's last step does not say that the episode is "
+                "over: --resume from there would train it again"
+            )
+    if recipe.resources.nodes > 1:
+        yield (
+            f"resources.nodes is {recipe.resources.nodes}: logging.folder, and model.path where it is a folder, must "
+            "be on storage that all nodes share, and acecoder-rl installed at the same path on each"
+        )
     if train.critic_warmup_steps:
         yield (
             f"train.critic_warmup_steps is {train.critic_warmup_steps}: OpenRLHF keeps the rollouts of "

@@ -5,7 +5,8 @@ Does not cover: sources (sources.py), prompts (prompts.py), weights and over-lon
     reward against the tests (reward_fit.py).
 What OpenRLHF does with the files: it shuffles the rows of train.jsonl again, takes `rollout.batch_size` of
     them a step, and in the last step of an episode what is left. A last step that does not share out evenly
-    hangs or leaks into the next (batches.py), so the few rows that make it uneven are left out here.
+    hangs or leaks into the next, and one that is not full cannot be resumed from (batches.py), so the few rows
+    that make it so are left out here.
 The same recipe, sources and seed give the same bytes.
 """
 
@@ -21,6 +22,7 @@ from typing import Any
 from acecoder_rl.records import jsonl_line
 from acecoder_rl.training import prompts
 from acecoder_rl.training.batches import prompt_multiple
+from acecoder_rl.training.model_path import resolve
 from acecoder_rl.training.recipe import Data, Recipe, RecipeError
 from acecoder_rl.training.reward_fit import RewardFit, check_reward
 from acecoder_rl.training.sources import Reader
@@ -105,7 +107,7 @@ def prepare(recipe: Recipe, folder: Path, progress: bool = False) -> Prepared:
         raise RecipeError(wrong)
     seed = recipe.train.seed
     train_readers, eval_readers = _readers(recipe.data, "train"), _readers(recipe.data, "eval")
-    renderer = prompts.Renderer(recipe.data, prompts.load_tokenizer(recipe.model.path))
+    renderer = prompts.Renderer(recipe.data, prompts.load_tokenizer(resolve(recipe.model.path)))
     fit = RewardFit(recipe.reward)
     train, evaluated = Split("train", renderer, seed, fit), Split("eval", renderer, seed)
     for split, readers in ((train, train_readers), (evaluated, eval_readers)):
@@ -224,9 +226,15 @@ def _even(train: Split, recipe: Recipe) -> list[str]:
     if not left:
         return []
     return [
-        f"data.train has {rows} prompts, of which {left} are left out, chosen by train.seed: the last step "
-        f"of an episode takes a multiple of {multiple}. To choose yourself, set max_problems of a source"
+        f"data.train has {rows} prompts, of which {left} are left out, chosen by train.seed: {_why(recipe)} "
+        f"a multiple of {multiple}. To choose yourself, set max_problems of a source"
     ]
+
+
+def _why(recipe: Recipe) -> str:
+    if recipe.train.save_steps is None:
+        return "the last step of an episode takes"
+    return "with train.save_steps, so that --resume goes on in the right place, an episode takes"
 
 
 def _counts(split: Split) -> Counts:

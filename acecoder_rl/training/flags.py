@@ -12,6 +12,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from acecoder_rl.training.model_path import resolve
 from acecoder_rl.training.placement import engine_memory
 from acecoder_rl.training.recipe import Recipe, RecipeError
 
@@ -84,6 +85,7 @@ FIELDS = {
 
 # flag -> why `openrlhf:` may not have it
 _RENDERED = "prompts are rendered before OpenRLHF reads them: use the section data"
+_ASYNC = "its trainer reports in other words, which would leave metrics.jsonl, curves and --resume's steps empty"
 OURS = {
     "data.input_key": _RENDERED,
     "data.label_key": _RENDERED,
@@ -99,6 +101,8 @@ OURS = {
     "ckpt.load_enable": "use `acecoder-rl train --resume`",
     "logger.wandb.key": "set WANDB_API_KEY in the environment",
     "logger.wandb.run_name": "it is the name of logging.folder",
+    "train.async_enable": _ASYNC,
+    "train.partial_rollout_enable": _ASYNC,
     "local_rank": "Ray starts the processes",
 }
 
@@ -150,9 +154,9 @@ def flags(
 
 def _models(recipe: Recipe) -> Iterator[tuple[str, Any]]:
     model, device = recipe.model, recipe.resources.device
-    yield "actor.model_name_or_path", model.path
+    yield "actor.model_name_or_path", resolve(model.path)
     if recipe.train.advantage_estimator == "gae" and model.critic_path:
-        yield "critic.model_name_or_path", model.critic_path
+        yield "critic.model_name_or_path", resolve(model.critic_path)
     yield "ds.attn_implementation", model.attention or ("sdpa" if device == "cpu" else "flash_attention_2")
 
 

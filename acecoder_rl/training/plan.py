@@ -15,29 +15,28 @@ from pathlib import Path
 from acecoder_rl.training.batches import prompt_multiple
 from acecoder_rl.training.checks import check
 from acecoder_rl.training.data import Inspection, inspect
+from acecoder_rl.training.driver import TRAINER
 from acecoder_rl.training.errors import NotInstalled
 from acecoder_rl.training.flags import flags
+from acecoder_rl.training.model_path import missing, resolve
 from acecoder_rl.training.openrlhf_parser import Checked, check_arguments
 from acecoder_rl.training.placement import engine_memory, gpus_used, roles
 from acecoder_rl.training.recipe import Recipe, RecipeError
 from acecoder_rl.training.run_folder import RunFolder
 
-MODULE = "openrlhf.cli.train_ppo_ray"
-
 
 def arguments(recipe: Recipe, resume: bool = False) -> list[str]:
     """OpenRLHF's arguments for a run in the recipe's folder."""
-    run = RunFolder(recipe.logging.folder or "runs/recipe")
+    run = RunFolder(recipe.logging.folder)  # type: ignore[arg-type]  # load_recipe fills it in
     eval_file = run.data / "eval.jsonl" if recipe.data.eval else None
     return flags(recipe, run.path, run.data / "train.jsonl", eval_file, resume)
 
 
-def explain(recipe: Recipe, where: str, argv: list[str] | None = None) -> str:
+def explain(recipe: Recipe, where: str) -> str:
     """The plan of a run, as text.
 
     Args:
         where: the recipe's file, for messages.
-        argv: OpenRLHF's arguments; None = `arguments(recipe)`.
 
     Raises:
         RecipeError: the recipe does not fit together, or OpenRLHF refuses it.
@@ -55,7 +54,7 @@ def explain(recipe: Recipe, where: str, argv: list[str] | None = None) -> str:
     if wrong:
         raise RecipeError(wrong)
     warnings += [f"{where}: {line}" for line in problems.warnings]
-    argv = arguments(recipe) if argv is None else argv
+    argv = arguments(recipe)
     unchecked: list[str] = []
     checked: Checked | None = None
     try:
@@ -78,7 +77,7 @@ def explain(recipe: Recipe, where: str, argv: list[str] | None = None) -> str:
 
 def command(argv: list[str]) -> list[str]:
     """The lines of the command as a shell takes them, a flag a line."""
-    lines = [f"python -m {MODULE}"]
+    lines = [f"python -m {TRAINER}"]
     for text in argv:
         if text.startswith("--"):
             lines.append(f"  {shlex.quote(text)}")
@@ -163,11 +162,10 @@ def _openrlhf(checked: Checked) -> list[str]:
 
 def _models(recipe: Recipe) -> Iterator[str]:
     for name, path in (("model.path", recipe.model.path), ("model.critic_path", recipe.model.critic_path)):
-        if path is None or Path(path).expanduser().is_dir():
-            continue
-        on_hub = path.count("/") < 2 and not path.startswith((".", "/", "~"))
-        where = "is looked for on the Hugging Face Hub" if on_hub else "is not there yet"
-        yield f"{name} {path} {where}"
+        if path is not None and missing(path):
+            yield f"{name} {path} is not there yet: training needs it (make quickstart makes the starter model)"
+        elif path is not None and resolve(path) == path and not Path(path).is_dir():
+            yield f"{name} {path} is looked for on the Hugging Face Hub"
 
 
 def _list(title: str, lines: Iterable[str]) -> list[str]:

@@ -57,7 +57,7 @@ class Model(Section):
     """The policy.
 
     Attributes:
-        path: a folder, or a model id of the Hugging Face Hub.
+        path: a folder (`~` and relative ones too), or a model id of the Hugging Face Hub.
         critic_path: the critic of PPO (`gae`) starts from it, its value head too where it has one; None =
             from the policy, with a new value head.
         attention: transformers' name of an implementation; None = "flash_attention_2" on GPU, "sdpa" on CPU.
@@ -165,7 +165,7 @@ class Train(Section):
         lambd: of "gae".
         seed: of sampling, shuffling and the critic's head.
         save_steps: steps between checkpoints, from which `--resume` goes on; None = none.
-        keep_checkpoints: older ones are deleted.
+        keep_checkpoints: older ones are deleted; at least 2, as one may be half-written when a run is killed.
         eval_steps: steps between evaluations on `data.eval`; None = none.
         eval_n_samples_per_prompt, eval_temperature: for these.
     """

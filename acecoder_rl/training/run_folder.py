@@ -1,6 +1,7 @@
 """A run's folder: what stands where, what it was made from, which step it can go on from.
 
-Covers: paths, recipe.yaml (resolved) and run.json (versions, git state, arguments), the last checkpoint.
+Covers: paths, recipe.yaml (resolved) and run.json (versions, git state, arguments), the last checkpoint that is
+    whole, going back to it.
 Does not cover: what the training itself writes there (OpenRLHF does).
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 import platform
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -28,6 +30,7 @@ PACKAGES = (
     "transformers",
     "flash-attn",
 )
+_STEP = re.compile(r"(?:best_)?global_step(\d+)")
 
 
 class RunFolder:
@@ -58,21 +61,58 @@ class RunFolder:
         return self.facts.exists()
 
     def last_checkpoint(self) -> int | None:
-        """The step that `--resume` goes on from, or None."""
-        latest = self.checkpoints / "_actor" / "latest"
-        if not latest.exists():
-            return None
-        found = re.search(r"global_step(\d+)$", latest.read_text().strip())
-        return int(found[1]) if found else None
+        """The step that `--resume` goes on from: the newest that all models have whole, as far as can be told."""
+        models = [set(_whole(folder)) for folder in self._saved_models()]
+        return max(set.intersection(*models), default=None) if models else None
+
+    def go_back_to(self, step: int) -> None:
+        """Make a step the last checkpoint of all models; what is later, or half-written, is deleted."""
+        for folder in self._saved_models():
+            whole = _whole(folder)
+            half = folder / "latest.tmp"
+            half.write_text(whole[step].name)
+            half.replace(folder / "latest")
+            for saved, number in _steps(folder).items():
+                if number > step or saved != whole.get(number):
+                    shutil.rmtree(saved)
+
+    def _saved_models(self) -> list[Path]:
+        """_actor and, of PPO, _critic: each is saved by itself."""
+        return sorted(folder for folder in self.checkpoints.glob("_*") if folder.is_dir())
 
     def begin(self, recipe_yaml: str, arguments: list[str]) -> None:
-        """Make the folder and write down what the run is made of."""
+        """Make the folder and write down what the run is made of; another recipe.yaml stays as recipe.1.yaml, ..."""
         self.path.mkdir(parents=True, exist_ok=True)
+        if self.recipe.exists() and self.recipe.read_text() != recipe_yaml:
+            number = 1
+            while (kept := self.path / f"recipe.{number}.yaml").exists():
+                number += 1
+            self.recipe.rename(kept)
         self.recipe.write_text(recipe_yaml)
         self.failure.unlink(missing_ok=True)
         runs = json.loads(self.facts.read_text()) if self.used else []
         runs.append(facts(arguments))
         self.facts.write_text(json.dumps(runs, indent=1) + "\n")
+
+
+def _steps(folder: Path) -> dict[Path, int]:
+    """A model's checkpoints; "best_" ones are of an evaluation, and as good to go on from."""
+    found = {path: _STEP.fullmatch(path.name) for path in sorted(folder.iterdir()) if path.is_dir()}
+    return {path: int(match[1]) for path, match in found.items() if match}
+
+
+def _whole(folder: Path) -> dict[int, Path]:
+    """A model's checkpoints that are neither half-written nor half-deleted, by step.
+
+    DeepSpeed names a checkpoint in `latest` when it is written, and OpenRLHF deletes an old one before that.
+    """
+    latest = folder / "latest"
+    named = _STEP.fullmatch(latest.read_text().strip()) if latest.exists() else None
+    written = {path: step for path, step in _steps(folder).items() if named and step <= int(named[1])}
+    files = {path: len(list(path.glob("*.pt"))) for path in written}
+    most = max(files.values(), default=0)
+    # Of the two of one step, the later name is the one without "best_".
+    return {step: path for path, step in written.items() if most and files[path] == most}
 
 
 def facts(arguments: list[str]) -> dict[str, Any]:

@@ -1,12 +1,14 @@
 """`acecoder-rl train`: a recipe -> checks -> prompt files -> a run that is watched -> its curves.
 
 Covers: the order of things, and that nothing is started before all that can be checked is.
-Does not cover: each of them (load.py, checks.py, data.py, launch.py, curves.py), jobs on a cluster (ray_job.py).
+Does not cover: each of them (load.py, checks.py, resume.py, data.py, launch.py, curves.py), jobs on a cluster
+    (ray_job.py).
 """
 
 from __future__ import annotations
 
 import os
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -16,12 +18,16 @@ from acecoder_rl.training.data import Prepared, prepare
 from acecoder_rl.training.driver import Plan
 from acecoder_rl.training.launch import launch
 from acecoder_rl.training.load import load_recipe, resolved_yaml
+from acecoder_rl.training.model_path import missing
 from acecoder_rl.training.openrlhf_parser import check_arguments
 from acecoder_rl.training.placement import gpus_used
 from acecoder_rl.training.plan import arguments
 from acecoder_rl.training.recipe import Recipe, RecipeError
+from acecoder_rl.training.resume import changes, check_left, check_prompts
 from acecoder_rl.training.run_folder import RunFolder
 from acecoder_rl.training.screen import Screen
+
+_ANOTHER = "give another with --set logging.folder=..."
 
 
 def train(recipe_file: str, overrides: Iterable[str] = (), resume: bool = False) -> RunFolder:
@@ -37,10 +43,11 @@ def train(recipe_file: str, overrides: Iterable[str] = (), resume: bool = False)
         RunFailed, Stopped: see launch.py.
     """
     recipe = load_recipe(recipe_file, overrides)
-    run = RunFolder(recipe.logging.folder or "runs/recipe")
+    run = RunFolder(recipe.logging.folder)  # type: ignore[arg-type]  # load_recipe fills it in
     screen = Screen(f"{Path(recipe_file).name} -> {_near(run.path)}", None)
     warnings = check(recipe, recipe_file)
-    _check_folder(recipe, run, recipe_file, resume)
+    _check_folder(run, recipe_file, resume)
+    changed = changes(recipe, run, recipe_file) if resume else []
     _check_model(recipe, recipe_file)
     argv = arguments(recipe, resume)
     checked = check_arguments(argv, recipe_file)
@@ -48,14 +55,17 @@ def train(recipe_file: str, overrides: Iterable[str] = (), resume: bool = False)
         from acecoder_rl.training.cpu import check_versions
 
         check_versions()
-    prepared = prepare(recipe, run.data, progress=True)
+    prepared = _prepare_again(recipe, run, recipe_file) if resume else prepare(recipe, run.data, progress=True)
     run.begin(resolved_yaml(recipe), argv)
+    for told in changed:
+        screen.console.print(f"notice: {told}", markup=False, highlight=False, soft_wrap=True)
     for told in [*warnings, *prepared.warnings, *(f"OpenRLHF: {line}" for line in checked.warnings)]:
         screen.console.print(f"warning: {told}", markup=False, highlight=False, soft_wrap=True)
     screen.steps = steps(recipe, prepared)
-    if resume:
-        screen.console.print(f"going on from step {run.last_checkpoint()}", highlight=False)
-        metrics.forget_after(run.metrics, run.last_checkpoint() or 0)
+    if resume and (step := run.last_checkpoint()) is not None:
+        screen.console.print(f"going on from step {step}", highlight=False)
+        run.go_back_to(step)
+        metrics.forget_after(run.metrics, step)
     try:
         with screen:
             launch(plan_of(recipe, argv), run, screen)
@@ -86,23 +96,38 @@ def steps(recipe: Recipe, prepared: Prepared) -> int | None:
     return prepared.steps_per_episode * recipe.train.episodes
 
 
-def _check_folder(recipe: Recipe, run: RunFolder, where: str, resume: bool) -> None:
+def _prepare_again(recipe: Recipe, run: RunFolder, where: str) -> Prepared:
+    """The files of a run that goes on: none is replaced before they are known to be the ones it began with."""
+    with tempfile.TemporaryDirectory(dir=run.path) as scratch:
+        prepared = prepare(recipe, Path(scratch), progress=True)
+        check_prompts(run.data / prepared.train.name, prepared.train, where)
+        check_left(recipe, prepared, run, where)
+        run.data.mkdir(exist_ok=True)
+        for file in (prepared.train, prepared.eval):
+            if file is not None:
+                file.replace(run.data / file.name)
+    return prepared
+
+
+def _check_folder(run: RunFolder, where: str, resume: bool) -> None:
     field = f"{where}: logging.folder is {_near(run.path)}"
-    if resume and run.last_checkpoint() is None:
-        raise RecipeError([f"{field}, which has no checkpoint to resume from: leave out --resume"])
-    if not resume and run.used:
+    saved = run.last_checkpoint() is not None
+    if resume and not saved and not run.used:
+        raise RecipeError([f"{field}, which holds no run: leave out --resume"])
+    if resume and not saved:
         raise RecipeError(
-            [
-                f"{field}, which holds a run: --resume it, delete it, or give another with --set logging.folder=..."
-            ]
+            [f"{field}, whose run has no checkpoint: leave out --resume, and delete the folder or {_ANOTHER}"]
         )
+    if not resume and (saved or run.used):
+        begun = "holds a run: --resume it, delete it" if saved else "holds a run without a checkpoint: delete it"
+        raise RecipeError([f"{field}, which {begun}, or {_ANOTHER}"])
 
 
 def _check_model(recipe: Recipe, where: str) -> None:
     """A folder that is not there would be asked of the Hub, minutes later, by each worker."""
     for field in ("path", "critic_path"):
         path = getattr(recipe.model, field)
-        if path and not Path(path).exists() and (path.count("/") != 1 or path.startswith((".", "/", "~"))):
+        if path and missing(path):
             raise RecipeError(
                 [f"{where}: model.{field} is {path!r}, which does not exist: give a folder or a Hub id"]
             )

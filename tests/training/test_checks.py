@@ -232,6 +232,23 @@ MISTAKES = [
         "openrlhf.reward.remote_url=x.py",
         "openrlhf.reward.remote_url is not for recipes: rewards come from the section reward",
     ),
+    (
+        CPU,
+        "openrlhf.train.async_enable=true",
+        "openrlhf.train.async_enable is not for recipes: its trainer reports in other words, which would leave "
+        "metrics.jsonl, curves and --resume's steps empty",
+    ),
+    (
+        CPU,
+        "train.save_steps=5 train.keep_checkpoints=1",
+        "train.keep_checkpoints is 1, but OpenRLHF deletes the old checkpoint before it writes the next, and a run "
+        "killed in between has none: set it to 2 or more",
+    ),
+    (
+        CPU,
+        "model.path=my models",
+        "model.path: 'my models' is no folder and no id of the Hugging Face Hub: give one of them",
+    ),
     (CPU, "openrlhf.--actor.dual_clip=3", "openrlhf.--actor.dual_clip has dashes: write actor.dual_clip"),
     (CPU, "openrlhf.actor.dual_clip=", "openrlhf.actor.dual_clip is null: give a value, true for a switch"),
     (
@@ -241,7 +258,11 @@ MISTAKES = [
     ),
 ]
 
-# (recipe, what is set in it, the warning)
+AGAIN = (
+    "rollout.dynamic_filtering: a checkpoint of an episode's last step does not say that the episode is over: "
+    "--resume from there would train it again"
+)
+# (recipe, what is set in it, the warnings)
 WARNINGS = [
     (
         CPU,
@@ -253,12 +274,20 @@ WARNINGS = [
         "train.save_steps=1 rollout.dynamic_filtering=true train.episodes=2",
         "rollout.dynamic_filtering: the last step of each of 2 episodes has only as many prompts as the "
         "filter leaves",
+        AGAIN,
     ),
     (
         GPU,
         "rollout.dynamic_filtering=true",
         "rollout.dynamic_filtering: the last step has only as many prompts as the filter leaves, and "
         "OpenRLHF stops or waits for ever where they do not fill the GPUs: keep train.save_steps small",
+        AGAIN,
+    ),
+    (
+        PPO,
+        "resources.nodes=2",
+        "resources.nodes is 2: logging.folder, and model.path where it is a folder, must be on storage that all "
+        "nodes share, and acecoder-rl installed at the same path on each",
     ),
     (
         PPO,
@@ -295,11 +324,13 @@ def test_a_mistake_and_its_mend(file: Path, changes: str, message: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("file", "changes", "message"), WARNINGS, ids=[message[:40] for *_, message in WARNINGS]
+    ("file", "changes", "messages"),
+    [(file, changes, messages) for file, changes, *messages in WARNINGS],
+    ids=[message[:40] for _, _, message, *_ in WARNINGS],
 )
-def test_a_warning(file: Path, changes: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_warning(file: Path, changes: str, messages: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("WANDB_API_KEY", raising=False)
-    assert check(_load(file, changes), "my.yaml") == [f"my.yaml: {message}"]
+    assert check(_load(file, changes), "my.yaml") == [f"my.yaml: {message}" for message in messages]
 
 
 def test_a_key_in_the_environment_quietens_its_warning(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -429,6 +460,13 @@ def _deal(samples: int, micro: int, processes: int) -> list[int]:
 
 
 def test_the_prompts_of_the_training_file_come_in_multiples() -> None:
-    assert prompt_multiple(load_recipe(GPU)) == 16  # optimizer steps of 128 samples, 8 a prompt
+    once = "train.save_steps="
+    assert prompt_multiple(load_recipe(GPU, [once])) == 16  # optimizer steps of 128 samples, 8 a prompt
     assert prompt_multiple(load_recipe(CPU)) == 8
-    assert prompt_multiple(load_recipe(GPU, ["rollout.micro_batch_size=64", "train.batch_size=32"])) == 32
+    small = [once, "rollout.micro_batch_size=64", "train.batch_size=32"]
+    assert prompt_multiple(load_recipe(GPU, small)) == 32
+
+
+def test_where_checkpoints_are_saved_every_step_is_full() -> None:
+    assert prompt_multiple(load_recipe(GPU)) == 256
+    assert prompt_multiple(load_recipe(CPU, ["train.batch_size=24", "train.save_steps=1"])) == 8

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +161,39 @@ def test_rows_that_make_the_last_step_uneven_are_left_out_and_told(recipe, jsonl
     twelve = recipe(str(jsonl("b.jsonl", [row(i) for i in range(12)])), batch=8)
     made = prepare(twelve.model_copy(update={"train": train}), tmp_path / "data")
     assert (len(ids(made)), made.steps_per_episode, made.warnings) == (12, 2, ())
+
+
+def test_where_checkpoints_are_saved_no_step_is_a_smaller_one(recipe, jsonl, tmp_path):
+    eleven = recipe(str(jsonl("a.jsonl", [row(i) for i in range(11)])), batch=4)
+    train = eleven.train.model_copy(update={"save_steps": 1})
+    made = prepare(eleven.model_copy(update={"train": train}), tmp_path / "data")
+    assert (len(ids(made)), made.steps_per_episode) == (8, 2)
+    assert "with train.save_steps, so that --resume goes on in the right place" in made.warnings[0]
+
+
+@pytest.mark.parametrize(("batch", "right"), [(4, True), (5, False)])
+def test_only_full_steps_can_be_resumed_from(batch, right):
+    """OpenRLHF's loader, driven as its trainer drives it: what an episode's last checkpoint goes on with."""
+    loader = pytest.importorskip("torchdata.stateful_dataloader").StatefulDataLoader
+
+    def make():
+        return loader(list(range(12)), batch_size=1, shuffle=True, drop_last=True, collate_fn=lambda rows: rows[0])
+
+    def steps(prompts, episodes):
+        for _ in range(episodes):
+            rows = iter(prompts)
+            while True:
+                step = list(islice(rows, batch))
+                if step:
+                    yield step, prompts.state_dict()
+                if len(step) < batch:
+                    break
+
+    whole = list(steps(make(), 2))
+    last = -(-12 // batch)  # of the first of two episodes
+    resumed = make()
+    resumed.load_state_dict(whole[last - 1][1])
+    assert ([step for step, _ in steps(resumed, 2)] == [step for step, _ in whole[last:]]) is right
 
 
 def test_fewer_problems_than_a_step_takes_is_an_error(recipe, jsonl, tmp_path):

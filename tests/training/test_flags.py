@@ -25,6 +25,8 @@ with_openrlhf = pytest.mark.skipif(
 # (recipe, what is set in it, the place in OpenRLHF's namespace, the value there)
 PLACES: list[tuple[Path, str, str, Any]] = [
     (CPU, "model.path=a/b", "actor.model_name_or_path", "a/b"),
+    (CPU, "model.path=~/b", "actor.model_name_or_path", str(Path.home() / "b")),
+    (PPO, "model.critic_path=./a/c", "critic.model_name_or_path", str(Path.cwd() / "a/c")),
     (PPO, "model.critic_path=a/c", "critic.model_name_or_path", "a/c"),
     (PPO, "model.path=a/b", "critic.model_name_or_path", "a/b"),
     (CPU, "", "ds.attn_implementation", "sdpa"),
@@ -74,7 +76,7 @@ PLACES: list[tuple[Path, str, str, Any]] = [
     (CPU, "", "ckpt.best_metric_key", "none"),
     (CPU, "train.save_steps=5", "ckpt.save_steps", 5),
     (CPU, "train.save_steps=5", "ckpt.disable_ds", False),
-    (CPU, "train.save_steps=5 train.keep_checkpoints=1", "ckpt.max_num", 1),
+    (CPU, "train.save_steps=5 train.keep_checkpoints=2", "ckpt.max_num", 2),
     (CPU, "", "eval.steps", -1),
     (CPU, "", "eval.dataset", None),
     (CPU, "train.eval_steps=5", "eval.steps", 5),

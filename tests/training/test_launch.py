@@ -151,8 +151,10 @@ def test_what_is_lost_is_told(step, saved, told, run):
         metrics.append(run.metrics, Report("train", number, {}))
     metrics.append(run.metrics, Report("eval", 9, {}))
     if saved:
-        (run.checkpoints / "_actor").mkdir(parents=True)
-        (run.checkpoints / "_actor" / "latest").write_text(f"global_step{saved}")
+        checkpoint = run.checkpoints / "_actor" / f"global_step{saved}"
+        checkpoint.mkdir(parents=True)
+        (checkpoint / "mp_rank_00_model_states.pt").touch()
+        (checkpoint.parent / "latest").write_text(checkpoint.name)
     assert lost(run) == told
 
 

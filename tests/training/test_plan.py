@@ -37,7 +37,7 @@ def _row(text: str, name: str) -> str:
 
 
 def test_the_command_is_the_one_that_runs() -> None:
-    recipe = load_recipe(CPU, ["model.path=a folder/it's", "openrlhf.reward.stop_properly_penalty_coef=-0.5"])
+    recipe = load_recipe(CPU, ["model.path=/a folder/it's", "openrlhf.reward.stop_properly_penalty_coef=-0.5"])
     told = explain(recipe, "my.yaml")
     shown = told[told.index("  python -m") :].split("\n\n")[0]
     assert shlex.split(shown.replace("\\\n", " ")) == [
@@ -48,7 +48,7 @@ def test_the_command_is_the_one_that_runs() -> None:
     ]
     lines = command(arguments(recipe))
     assert all(line.count(" --") == 1 for line in lines[1:])
-    assert "  --actor.model_name_or_path 'a folder/it'\"'\"'s' \\" in lines
+    assert "  --actor.model_name_or_path '/a folder/it'\"'\"'s' \\" in lines
 
 
 @pytest.mark.parametrize(
@@ -60,6 +60,12 @@ def test_the_command_is_the_one_that_runs() -> None:
         (["rollout.dynamic_filtering=true"], 160, "at most 20, from 160 prompts"),
         # A last step of 4 prompts fills an optimizer step of 24 samples.
         (["train.batch_size=24"], 164, "21, from 164 prompts"),
+        # Where a checkpoint is saved, no step may be a smaller one.
+        (
+            ["train.batch_size=24", "train.save_steps=5"],
+            164,
+            "20, from 164 prompts, 4 left out to fill the last step",
+        ),
         (
             [],
             None,

@@ -3,32 +3,92 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
 from acecoder_rl.training.run_folder import RunFolder, git_state
 
 
+def _saved(run: RunFolder, model: str, tag: str, latest: str | None = None, files: int = 2) -> Path:
+    """A checkpoint as DeepSpeed leaves one."""
+    folder = run.checkpoints / model / tag
+    folder.mkdir(parents=True)
+    for number in range(files):
+        (folder / f"{number}.pt").touch()
+    if latest is not None:
+        (folder.parent / "latest").write_text(latest)
+    return folder
+
+
 @pytest.mark.parametrize(
-    ("latest", "step"),
+    ("tag", "latest", "step"),
     [
-        ("global_step20", 20),
-        ("global_step20\n", 20),
+        ("global_step20", "global_step20", 20),
+        ("global_step20", "global_step20\n", 20),
         # OpenRLHF writes these after an evaluation that was the best so far.
-        ("best_global_step7", 7),
-        ("global_step", None),
-        ("global_step20_hf", None),
-        ("", None),
+        ("best_global_step7", "best_global_step7", 7),
+        ("global_step", "global_step", None),
+        ("global_step20_hf", "global_step20_hf", None),
+        ("global_step20", "", None),
+        ("global_step20", None, None),
+        # It was deleted to make room for the next, which was not written.
+        ("global_step10", "global_step20", 10),
     ],
 )
-def test_the_last_checkpoint(latest, step, tmp_path):
+def test_the_last_checkpoint(tag, latest, step, tmp_path):
     run = RunFolder(tmp_path)
     assert run.last_checkpoint() is None
-    (run.checkpoints / "_actor").mkdir(parents=True)
-    assert run.last_checkpoint() is None
-    (run.checkpoints / "_actor" / "latest").write_text(latest)
+    _saved(run, "_actor", tag, latest)
     assert run.last_checkpoint() == step
+
+
+def test_a_step_that_one_of_two_models_has_is_no_checkpoint(tmp_path):
+    run = RunFolder(tmp_path)
+    _saved(run, "_actor", "global_step10")
+    later = _saved(run, "_actor", "global_step20", "global_step20")
+    _saved(run, "_critic", "global_step10", "global_step10")
+    half = _saved(run, "_critic", "global_step20", files=1)
+    assert run.last_checkpoint() == 10
+    run.go_back_to(10)
+    assert run.last_checkpoint() == 10 and not later.exists() and not half.exists()
+    assert [(run.checkpoints / name / "latest").read_text() for name in ("_actor", "_critic")] == ["global_step10"] * 2
+    # Killed in its first save, the critic has nothing.
+    shutil.rmtree(run.checkpoints / "_critic" / "global_step10")
+    assert run.last_checkpoint() is None
+
+
+def test_a_checkpoint_that_was_being_deleted_is_none(tmp_path):
+    run = RunFolder(tmp_path)
+    kept = _saved(run, "_actor", "global_step10")
+    # The one with the worst evaluation goes first, which may be the latest.
+    gone = _saved(run, "_actor", "global_step20", "global_step20", files=1)
+    beside = run.checkpoints / "global_step20_hf"
+    beside.mkdir()
+    assert run.last_checkpoint() == 10
+    run.go_back_to(10)
+    assert kept.exists() and beside.exists() and not gone.exists()
+
+
+def test_of_one_step_the_regular_checkpoint_is_taken(tmp_path):
+    run = RunFolder(tmp_path)
+    _saved(run, "_actor", "global_step20", "global_step20")
+    half = _saved(run, "_actor", "best_global_step20", files=1)
+    run.go_back_to(20)
+    assert (run.checkpoints / "_actor" / "latest").read_text() == "global_step20" and not half.exists()
+
+
+def test_another_recipe_does_not_write_over_the_first(tmp_path):
+    run = RunFolder(tmp_path)
+    for text in ("first", "second", "second", "third"):
+        run.begin(text, [])
+    assert {path.name: path.read_text() for path in tmp_path.glob("recipe*")} == {
+        "recipe.1.yaml": "first",
+        "recipe.2.yaml": "second",
+        "recipe.yaml": "third",
+    }
 
 
 def test_nothing_is_made_before_a_run_begins(tmp_path):

@@ -12,7 +12,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from acecoder_rl.training.load import load_recipe
+from acecoder_rl.training import train as trains
+from acecoder_rl.training.data import prepare
+from acecoder_rl.training.load import load_recipe, resolved_yaml
 from acecoder_rl.training.recipe import RecipeError
 from acecoder_rl.training.run_folder import RunFolder
 from acecoder_rl.training.train import plan_of, steps, train
@@ -36,29 +38,63 @@ def _refused(*overrides: str, resume: bool = False) -> str:
     return str(error.value)
 
 
-def test_a_folder_that_holds_a_run_is_not_written_over(here):
-    RunFolder("runs/a").begin("first", [])
-    said = _refused("logging.folder=runs/a")
-    assert said == (
-        f"{CPU}: logging.folder is runs/a, which holds a run: --resume it, delete it, or give another with "
-        "--set logging.folder=..."
-    )
+def _begun(folder: str, recipe: str = "first", step: int | None = None) -> RunFolder:
+    """A run's folder, with a checkpoint of `step`."""
+    run = RunFolder(folder)
+    run.begin(recipe, [])
+    if step is not None:
+        saved = run.checkpoints / "_actor" / f"global_step{step}"
+        saved.mkdir(parents=True)
+        (saved / "mp_rank_00_model_states.pt").touch()
+        (saved.parent / "latest").write_text(saved.name)
+    return run
+
+
+@pytest.mark.parametrize(
+    ("step", "resume", "told"),
+    [
+        (None, False, "which holds a run without a checkpoint: delete it, or give another with"),
+        (3, False, "which holds a run: --resume it, delete it, or give another with"),
+        (None, True, "whose run has no checkpoint: leave out --resume, and delete the folder or give another with"),
+    ],
+)
+def test_resume_is_offered_where_there_is_a_checkpoint(step, resume, told, here):
+    _begun("runs/a", step=step)
+    said = _refused("logging.folder=runs/a", resume=resume)
+    assert said == f"{CPU}: logging.folder is runs/a, {told} --set logging.folder=..."
     assert (here / "runs/a/recipe.yaml").read_text() == "first"
 
 
-def test_without_a_checkpoint_there_is_nothing_to_resume(here):
+def test_without_a_run_there_is_nothing_to_resume(here):
     said = _refused("logging.folder=/somewhere/a", resume=True)
-    assert said == (
-        f"{CPU}: logging.folder is /somewhere/a, which has no checkpoint to resume from: leave out --resume"
-    )
+    assert said == f"{CPU}: logging.folder is /somewhere/a, which holds no run: leave out --resume"
 
 
-def test_a_checkpoint_is_what_lets_a_used_folder_pass(here):
-    run = RunFolder("runs/a")
-    run.begin("first", [])
-    (run.checkpoints / "_actor").mkdir(parents=True)
-    (run.checkpoints / "_actor" / "latest").write_text("global_step1")
-    assert "model.path" in _refused("logging.folder=runs/a", "model.path=./nowhere", resume=True)
+@with_openrlhf
+def test_what_goes_on_goes_back_to_what_all_models_have(here, monkeypatch, tokenizer_folder):
+    more = ["logging.folder=runs/a", f"model.path={tokenizer_folder()}", "data.chat=false", "train.save_steps=1"]
+    (tokenizer_folder() / "config.json").write_text("{}")
+    recipe = load_recipe(CPU, more)
+    run = _begun("runs/a", resolved_yaml(recipe), step=2)
+    prepare(recipe, run.data)
+    order = (run.data / "train.jsonl").read_bytes()
+    half = run.checkpoints / "_actor" / "global_step3"
+    half.mkdir()
+    monkeypatch.setattr(trains, "launch", lambda plan, run, screen: launched.append(half.exists()))
+    monkeypatch.setattr(trains.curves, "draw", lambda run: None)
+    launched: list[bool] = []
+    train(CPU, [*more, "train.episodes=2"], resume=True)
+    assert launched == [False]
+    assert (run.data / "train.jsonl").read_bytes() == order and {path.name for path in run.data.iterdir()} == {
+        "train.jsonl",
+        "eval.jsonl",
+    }
+    assert (run.path / "recipe.1.yaml").read_text() == resolved_yaml(recipe)
+
+    # Other prompts, in whatever way they came to be others, are another run.
+    (run.data / "train.jsonl").write_bytes(order[:-1])
+    assert "data.train gives other prompts than" in _refused(*more, resume=True)
+    assert (run.data / "train.jsonl").read_bytes() == order[:-1]
 
 
 @pytest.mark.parametrize("path", ["./model", "/no/model", "~/model", "runs/models/a"])
