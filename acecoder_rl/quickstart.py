@@ -62,7 +62,7 @@ def quickstart(overrides: list[str], smoke: bool) -> dict[str, Any]:
     recipe = load_recipe(RECIPE, overrides)
     check(recipe, RECIPE)  # training would, but only after the first evaluation
     with _told(f"model: SmolLM2-135M-Instruct -> {recipe.model.path}"):
-        model.make(Path(recipe.model.path))
+        model.make(Path(recipe.model.path).expanduser())
     seconds: dict[str, float] = {}
     with _told("evaluating before training", seconds):
         before = _evaluate(recipe, run, recipe.model.path, "before", smoke)

@@ -26,11 +26,10 @@ from acecoder_rl.training.load import load_recipe
 from acecoder_rl.training.openrlhf_parser import check_arguments
 from acecoder_rl.training.plan import arguments, explain
 from acecoder_rl.training.recipe import Recipe, RecipeError
-from acecoder_rl.training.run_folder import git_state
+from acecoder_rl.training.run_folder import GIT, git_state
 
 # Of the submitting shell, which the job's processes need and would not have.
 PASSED_ON = ("HF_TOKEN", "HF_HOME", "HF_ENDPOINT", "WANDB_API_KEY", "WANDB_BASE_URL")
-GIT = "ACECODER_RL_GIT"  # git state of this folder, which is shipped without .git; for run.json
 COPY = "submitted"  # folder in the job's copy for a recipe that is not shipped
 # Ray kills a job that it stops after 3 seconds; ours ends Ray's workers and engines first (launch.py).
 STOP_SECONDS = 60

@@ -8,6 +8,7 @@ Does not cover: what the training itself writes there (OpenRLHF does).
 from __future__ import annotations
 
 import json
+import os
 import platform
 import re
 import shutil
@@ -19,6 +20,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+GIT = "ACECODER_RL_GIT"  # set by ray_job.py: what a job gets of a checkout has no .git
 PACKAGES = (
     "acecoder-rl",
     "openrlhf",
@@ -122,7 +124,7 @@ def facts(arguments: list[str]) -> dict[str, Any]:
         "host": socket.gethostname(),
         "command": sys.argv,
         "folder": str(Path.cwd()),
-        "git": git_state(Path(__file__).parent),
+        "git": json.loads(os.environ[GIT]) if GIT in os.environ else git_state(Path(__file__).parent),
         "python": platform.python_version(),
         "versions": {name: version for name in PACKAGES if (version := _version(name))},
         "openrlhf_arguments": arguments,

@@ -85,7 +85,7 @@ def plan_of(recipe: Recipe, argv: list[str]) -> Plan:
         device=resources.device,
         threads=resources.threads or len(os.sched_getaffinity(0)),
         logical_gpus=gpus_used(recipe) * resources.nodes,
-        address=os.environ.get("RAY_ADDRESS"),
+        address=os.environ.get("RAY_ADDRESS") or None,
     )
 
 
