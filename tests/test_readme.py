@@ -69,7 +69,7 @@ def without_times(text: str) -> list[str]:
 
 def test_the_files_it_names_are_there():
     block = next(text for language, text in BLOCKS if language == "text" and "acecoder_rl/" in text)
-    there = {path.name for path in (README.parent / "acecoder_rl").rglob("*.py")}
+    there = {path.name for part in ("acecoder_rl", "reward_fns") for path in (README.parent / part).rglob("*.py")}
     named = set(re.findall(r"(?<!\*)\b\w+\.py\b", block))
     assert len(named) > 30 and named <= there, named - there
 
