@@ -50,7 +50,9 @@ def attempt() -> dict:
         return {"refused": str(error)}
     with sandbox:
         got = {}
-        for name, program in BASIC.items():
+        # At level "none" the host's /dev/shm is in sight, and what other processes keep there.
+        right = RIGHT.replace('_clean("/dev/shm"), ', "") if sandbox.isolation == "none" else RIGHT
+        for name, program in {**BASIC, "right": right}.items():
             for route in ("calls", "judge", "stdio") if name in ("right", "wrong") else ("calls",):
                 verdict = sandbox.run(program, ROUTES[route])
                 status = verdict.status if verdict.status != "ok" else verdict.outcomes[0].status
@@ -61,7 +63,7 @@ def attempt() -> dict:
                 code = program.code.replace("/@FILE@", asked["secret"])
                 if sandbox.run(code, ROUTES["calls"]).pass_rate:
                     earned.append(program.name)
-        after = sandbox.run(RIGHT, ROUTES["calls"]).pass_rate
+        after = sandbox.run(right, ROUTES["calls"]).pass_rate
         return {"isolation": sandbox.isolation, "got": got, "earned": earned, "after": after}
 
 

@@ -47,6 +47,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     directory = reachable(tmp_path_factory.mktemp("levels"))
     for name in ("acecoder_rl", "tests/hostile"):
         shutil.copytree(REPOSITORY / name, directory / name, ignore=shutil.ignore_patterns("__pycache__"))
+    (directory / "tests/__init__.py").touch()  # else an installed package that ships `tests` would be found first
     (directory / "driver.py").write_text(DRIVER.read_text())
     (directory / "secret").write_text("CANARY")
     subprocess.run(["chmod", "-R", "a+rX", str(directory)], check=True)
