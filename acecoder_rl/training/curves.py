@@ -26,13 +26,20 @@ PANELS: dict[str, dict[str, str]] = {
     },
     "tokens a completion": {"rollout/response_length_mean": "mean"},
     "policy": {"kl": "KL to the reference", "ppo_kl": "KL to the rollout's policy", "actor_grad_norm": "gradient norm"},
+    "Bradley-Terry loss": {"rm/loss": "loss"},
+    "pairs ranked right": {"rm/accuracy": "training batches"},
+    "score of chosen above rejected": {"rm/margin": "training batches"},
+    "reward model": {"rm/grad_norm": "gradient norm", "rm/score_min": "lowest score", "rm/score_max": "highest score"},
     "seconds": {
+        "rm/seconds": "a step",
         "timing/generation": "rollout, with rewards",
         "timing/make_experience": "log-probs",
         "timing/ppo_train": "train",
         "timing/broadcast": "weights to vLLM",
     },
 }  # fmt: skip
+
+HEADLINE = {"rollout/reward_mean": "reward", "rm/loss": "loss"}
 
 
 def draw(run: RunFolder) -> None:
@@ -64,17 +71,14 @@ def series(reports: list[Report], kind: str) -> dict[str, tuple[list[int], list[
 def panels(reports: list[Report]) -> dict[str, dict[str, tuple[list[int], list[float]]]]:
     """What there is to draw: panel, name in the legend, steps and values."""
     train = series(reports, "train")
-    shown = {
-        title: {name: train[key] for key, name in keys.items() if key in train}
-        for title, keys in PANELS.items()
-    }
+    shown = {title: {name: train[key] for key, name in keys.items() if key in train} for title, keys in PANELS.items()}
     tests = shown["tests"]
     if tests.get("withheld tests") == tests.get("pass rate"):
         tests.pop("withheld tests", None)  # none are withheld
     shown["evaluation"] = {
         name.removeprefix("eval_").replace("_", " "): curve
         for name, curve in series(reports, "eval").items()
-        if "_pass" in name
+        if any(part in name for part in metrics.RATES)
     }
     return {title: curves for title, curves in shown.items() if curves}
 
@@ -92,9 +96,7 @@ def _page(run: RunFolder, reports: list[Report]) -> None:
                 x=steps, y=values, name=f"{title}: {name}", mode="lines+markers", row=row, col=column,
                 hovertemplate="step %{x}: %{y:.4g}<extra>" + name + "</extra>",
             )  # fmt: skip
-    figure.update_layout(
-        title=f"{run.path.name}: {_told(reports)}", height=330 * rows + 120, template="plotly_white"
-    )
+    figure.update_layout(title=f"{run.path.name}: {_told(reports)}", height=330 * rows + 120, template="plotly_white")
     figure.update_xaxes(title_text="step", tickformat="d")
     # The script stands in the page: it opens without a network, and in ten years.
     figure.write_html(run.page, include_plotlyjs=True, full_html=True)
@@ -128,5 +130,6 @@ def _told(reports: list[Report]) -> str:
     train: list[Any] = [report for report in reports if report.kind == "train"]
     if not train:
         return "no step yet"
-    first, last = (each.values.get("rollout/reward_mean", float("nan")) for each in (train[0], train[-1]))
-    return f"{len(train)} steps, reward {first:.3f} at first, {last:.3f} at last"
+    key = next(key for key in (*HEADLINE, "") if key in train[0].values or not key)
+    first, last = (each.values.get(key, float("nan")) for each in (train[0], train[-1]))
+    return f"{train[-1].step} steps, {HEADLINE.get(key, 'reward')} {first:.3f} at first, {last:.3f} at last"

@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -47,17 +47,34 @@ def launch(plan: Plan, run: RunFolder, screen: Screen, driver: Sequence[str] = D
         Stopped: a signal came; everything that was started has ended.
     """
     plan.write(run.plan)
+    follow([*driver, str(run.plan)], run, screen)
+
+
+def follow(
+    command: Sequence[str],
+    run: RunFolder,
+    screen: Screen,
+    parse: Callable[[str], metrics.Report | None] = metrics.parse,
+) -> None:
+    """Run a command to its end, with its output in the log and its reports in metrics.jsonl and on the screen.
+
+    Args:
+        parse: the report in a line of its output, if it is one.
+
+    Raises:
+        RunFailed, Stopped: as `launch`.
+    """
     try:
-        status = _drive([*driver, str(run.plan)], run, screen)
+        status = _drive(command, run, screen, parse)
     except Stopped as stopped:
-        raise Stopped(
-            stopped.number, f"stopped by {signal.Signals(stopped.number).name}: {lost(run)}"
-        ) from None
+        raise Stopped(stopped.number, f"stopped by {signal.Signals(stopped.number).name}: {lost(run)}") from None
     if status:
         raise RunFailed(f"{failure(run, status)}\n{lost(run)}\nthe whole log: {run.log}")
 
 
-def _drive(command: list[str], run: RunFolder, screen: Screen) -> int:
+def _drive(
+    command: Sequence[str], run: RunFolder, screen: Screen, parse: Callable[[str], metrics.Report | None]
+) -> int:
     """Start the driver and follow it; its exit status."""
     token = uuid.uuid4().hex
     with signals_raise(), run.log.open("ab") as log:
@@ -77,7 +94,7 @@ def _drive(command: list[str], run: RunFolder, screen: Screen) -> int:
             for line in process.stdout:
                 log.write(line)
                 log.flush()
-                report = metrics.parse(line.decode(errors="replace"))
+                report = parse(line.decode(errors="replace"))
                 if report is not None:
                     metrics.append(run.metrics, report)
                     screen.show(report)

@@ -1,7 +1,7 @@
 """Reads a recipe, and says what is wrong with it: all mistakes at once, one a line, each with place and mend.
 
 Covers: the YAML file, values given on the command line (`--set`), the `reward:` and `sandbox:` sections, the
-    complete recipe as YAML.
+    complete recipe as YAML. `read_recipe` does so for recipes of any kind: reward models have another.
 Does not cover: fields that must fit each other (checks.py).
 """
 
@@ -9,16 +9,19 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import ValidationError
 
 from acecoder_rl.training import mistakes, yaml_text
-from acecoder_rl.training.recipe import Recipe, RecipeError
+from acecoder_rl.training.recipe import Recipe, RecipeError, Section
 
-__all__ = ["RecipeError", "load_recipe", "resolved_yaml"]
+__all__ = ["RecipeError", "load_recipe", "read_recipe", "resolved_yaml"]
+
+Kind = TypeVar("Kind", bound=Section)
+Found = list[tuple[mistakes.Path, str]]
 
 
 def load_recipe(path: str | os.PathLike[str], overrides: Iterable[str] = ()) -> Recipe:
@@ -32,34 +35,49 @@ def load_recipe(path: str | os.PathLike[str], overrides: Iterable[str] = ()) -> 
     Raises:
         RecipeError: with every mistake, as "recipes/my.yaml:7: rollout.batch_size is 0: give ...".
     """
+    return read_recipe(path, overrides, Recipe, _reward_mistakes)
+
+
+def read_recipe(
+    path: str | os.PathLike[str],
+    overrides: Iterable[str],
+    kind: type[Kind],
+    further: Callable[[dict[str, Any]], Found] = lambda document: [],
+) -> Kind:
+    """A recipe of a kind, as `load_recipe` has it.
+
+    Args:
+        kind: its sections; one of them is a `Logging`.
+        further: mistakes of the document that the kind's fields do not show, with the path of each.
+    """
     where = os.fspath(path)
-    document, lines = _read(where)
+    document, lines = _read(where, kind)
     places: dict[mistakes.Path, str] = {}
     wrong = list(_override(document, overrides, places))
     recipe = None
     try:
-        recipe = Recipe.model_validate(document)
+        recipe = kind.model_validate(document)
     except ValidationError as error:
-        found = mistakes.explain(error)
+        found = mistakes.explain(error, kind)
     else:
         found = []
-    found += _reward_mistakes(document)
+    found += further(document)
     found.sort(key=lambda item: _line(item[0], lines))
     wrong += [f"{_place(item, where, lines, places)}: {line}" for item, line in found]
     if wrong or recipe is None:
         raise RecipeError(wrong)
-    if recipe.logging.folder is None:
-        folder = f"runs/{Path(where).stem}"
-        recipe = recipe.model_copy(update={"logging": recipe.logging.model_copy(update={"folder": folder})})
-    return recipe
+    logging = recipe.logging  # type: ignore[attr-defined]
+    if logging.folder is None:
+        logging = logging.model_copy(update={"folder": f"runs/{Path(where).stem}"})
+    return recipe.model_copy(update={"logging": logging})
 
 
-def resolved_yaml(recipe: Recipe) -> str:
+def resolved_yaml(recipe: Section) -> str:
     """The recipe with all its defaults, as YAML that loads back to an equal one."""
     return yaml_text.write(recipe.model_dump())
 
 
-def _read(where: str) -> tuple[dict[str, Any], dict[mistakes.Path, int]]:
+def _read(where: str, kind: type[Section]) -> tuple[dict[str, Any], dict[mistakes.Path, int]]:
     try:
         document, lines = yaml_text.read(Path(where).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -69,15 +87,13 @@ def _read(where: str) -> tuple[dict[str, Any], dict[mistakes.Path, int]]:
     except yaml_text.YamlError as error:
         raise RecipeError([f"{where}:{line}: {message}" for line, message in error.mistakes]) from error
     if not isinstance(document, dict):
-        sections = ", ".join(Recipe.model_fields)
+        sections = ", ".join(kind.model_fields)
         raise RecipeError([f"{where}: is no recipe: give the sections {sections}"])
     # A section whose lines are all commented out is an empty one.
     return {name: {} if value is None else value for name, value in document.items()}, lines
 
 
-def _override(
-    document: dict[str, Any], overrides: Iterable[str], places: dict[mistakes.Path, str]
-) -> Iterator[str]:
+def _override(document: dict[str, Any], overrides: Iterable[str], places: dict[mistakes.Path, str]) -> Iterator[str]:
     """Put each override into the document; yields the mistakes of those that cannot be."""
     for override in overrides:
         place = f"--set {override}"
@@ -127,7 +143,7 @@ def _put(document: dict[str, Any], path: mistakes.Path, value: Any) -> str | Non
     return None
 
 
-def _reward_mistakes(document: dict[str, Any]) -> list[tuple[mistakes.Path, str]]:
+def _reward_mistakes(document: dict[str, Any]) -> Found:
     """What the reward functions refuse; they are known by name only, as trainers know them."""
     reward, sandbox = document.get("reward"), document.get("sandbox", {})
     if not isinstance(reward, dict) or not isinstance(sandbox, dict):
@@ -148,9 +164,7 @@ def _line(path: mistakes.Path, lines: dict[mistakes.Path, int]) -> int:
     return lines.get(path, 0)
 
 
-def _place(
-    path: mistakes.Path, where: str, lines: dict[mistakes.Path, int], places: dict[mistakes.Path, str]
-) -> str:
+def _place(path: mistakes.Path, where: str, lines: dict[mistakes.Path, int], places: dict[mistakes.Path, str]) -> str:
     for end in range(len(path), 0, -1):
         if path[:end] in places:
             return places[path[:end]]

@@ -16,13 +16,12 @@ from typing import Literal
 _NUMBER = r"[-+]?(?:\d[\d.]*(?:e[-+]?\d+)?|nan|inf)"
 _PAIR = re.compile(rf"""(?:'([^']+)'|"([^"]+)"): ({_NUMBER})(?=[,}}])""")
 # As openrlhf/trainer/ppo_trainer.py words them, behind Ray's "(PPOTrainer pid=...)" and the log's own prefix.
-_PREFIX = (
-    r"^(?:\x1b\[\d+m)?\(PPOTrainer\w* pid=[^)]*\)(?:\x1b\[0m)? INFO [\d-]+ [\d:]+ ppo_trainer\.py:\d+\] ✨ "
-)
+_PREFIX = r"^(?:\x1b\[\d+m)?\(PPOTrainer\w* pid=[^)]*\)(?:\x1b\[0m)? INFO [\d-]+ [\d:]+ ppo_trainer\.py:\d+\] ✨ "
 _STEP = re.compile(_PREFIX + r"Global step (\d+): (\{.*\})\s*$")
-_EVAL = re.compile(
-    _PREFIX + r"Evaluation completed in [\w:, ]*, global_step (\d+), eval_metrics: (\{.*\})\s*$"
-)
+_EVAL = re.compile(_PREFIX + r"Evaluation completed in [\w:, ]*, global_step (\d+), eval_metrics: (\{.*\})\s*$")
+
+# Parts of the names of an evaluation's numbers that are shown and drawn.
+RATES = ("_pass", "_accuracy", "_margin")
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,8 @@ class Report:
     Attributes:
         kind: "train" or "eval".
         step: counted from 1.
-        values: OpenRLHF's names; of training: reward, pass_rate, the other keys of the reward, timing/...
+        values: OpenRLHF's names; of training: reward, pass_rate, the other keys of the reward, timing/... Of a reward
+            model's training: see reward_model/training/trainer.py.
     """
 
     kind: Literal["train", "eval"]

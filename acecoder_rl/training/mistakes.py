@@ -7,29 +7,22 @@ Does not cover: where a value stands (load.py puts the place before the line).
 from __future__ import annotations
 
 import difflib
-from functools import cache
 from typing import Any
 
 from pydantic import ValidationError
 
-from acecoder_rl.training.recipe import Recipe
+from acecoder_rl.training.recipe import Section
 
 Path = tuple[str | int, ...]
 
 
-def explain(error: ValidationError) -> list[tuple[Path, str]]:
-    """The mistakes of a recipe: the path of each, and its line."""
-    found = [
-        _one(item["type"], tuple(item["loc"]), item["input"]) for item in error.errors(include_url=False)
-    ]
+def explain(error: ValidationError, kind: type[Section]) -> list[tuple[Path, str]]:
+    """The mistakes of a recipe of a kind: the path of each, and its line."""
+    schema = _Schema(kind)
+    found = [_one(schema, item["type"], tuple(item["loc"]), item["input"]) for item in error.errors(include_url=False)]
     # A misspelt key is also a missing one: once will do.
     meant = {(*path[:-1], mend) for path, _, mend in found if mend}
     return [(path, line) for path, line, mend in found if mend or path not in meant]
-
-
-def give(path: Path) -> str:
-    """What a field takes: "a whole number of at least 1"."""
-    return _give(_schema_at(path))
 
 
 def shown(value: Any) -> str:
@@ -46,61 +39,64 @@ def instead(name: str, known: list[str]) -> str:
     return f"did you mean {near[0]}?" if near else f"give one of {', '.join(known)}"
 
 
-def _one(kind: str, path: Path, value: Any) -> tuple[Path, str, str | None]:
+def _one(schema: _Schema, kind: str, path: Path, value: Any) -> tuple[Path, str, str | None]:
     """The path, the line, and the name that a misspelt key stands for."""
     name = ".".join(map(str, path))
     if kind == "extra_forbidden":
-        known = list(_schema_at(path[:-1]).get("properties", {}))
+        known = list(schema.at(path[:-1]).get("properties", {}))
         near = difflib.get_close_matches(str(path[-1]), known, 1)
-        elsewhere = [field for field in _fields() if field.rpartition(".")[2] == path[-1]]
+        elsewhere = [field for field in schema.fields() if field.rpartition(".")[2] == path[-1]]
         mend = f"did you mean {elsewhere[0]}?" if elsewhere else instead(str(path[-1]), known)
         return path, f"{name} is not known: {mend}", near[0] if near and not elsewhere else None
     if kind == "missing":
-        return path, f"{name} is missing: give {give(path)}", None
+        return path, f"{name} is missing: give {schema.give(path)}", None
     if path[-1] == "[key]":
         return path[:-1], f"{'.'.join(map(str, path[:-1]))} is a key that is no text: put it in quotes", None
-    options = _schema_at(path).get("enum", [])
+    options = schema.at(path).get("enum", [])
     near = difflib.get_close_matches(value, options, 1) if isinstance(value, str) else []
     if near:
-        return path, f"{name} is {shown(value)}: did you mean {near[0]}? It takes {give(path)}", None
-    return path, f"{name} is {shown(value)}: give {give(path)}", None
+        return path, f"{name} is {shown(value)}: did you mean {near[0]}? It takes {schema.give(path)}", None
+    return path, f"{name} is {shown(value)}: give {schema.give(path)}", None
 
 
-@cache
-def _schema() -> dict[str, Any]:
-    return Recipe.model_json_schema()
+class _Schema:
+    """What a kind of recipe takes, by pydantic's JSON schema of it."""
 
+    def __init__(self, kind: type[Section]) -> None:
+        self._all = kind.model_json_schema()
 
-@cache
-def _fields() -> list[str]:
-    sections = _schema()["properties"]
-    return [f"{name}.{field}" for name in sections for field in _schema_at((name,)).get("properties", {})]
+    def fields(self) -> list[str]:
+        """All fields, "section.field" each."""
+        sections = self._all["properties"]
+        return [f"{name}.{field}" for name in sections for field in self.at((name,)).get("properties", {})]
 
+    def at(self, path: Path) -> dict[str, Any]:
+        """The schema of a field; empty where the path leads nowhere."""
+        schema = self._all
+        for name in path:
+            inner = schema.get("items") if isinstance(name, int) else schema.get("properties", {}).get(name)
+            schema = self._resolved(inner or {})
+        return schema
 
-def _schema_at(path: Path) -> dict[str, Any]:
-    schema = _schema()
-    for name in path:
-        inner = schema.get("items") if isinstance(name, int) else schema.get("properties", {}).get(name)
-        schema = _resolved(inner or {})
-    return schema
+    def give(self, path: Path) -> str:
+        """What a field takes: "a whole number of at least 1"."""
+        return self._give(self.at(path))
 
+    def _resolved(self, schema: dict[str, Any]) -> dict[str, Any]:
+        return self._all["$defs"][schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
 
-def _resolved(schema: dict[str, Any]) -> dict[str, Any]:
-    return _schema()["$defs"][schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
-
-
-def _give(schema: dict[str, Any]) -> str:
-    if "anyOf" in schema:
-        value, empty = schema["anyOf"]
-        return f"{_give(_resolved(value))}, or {empty['type']}"
-    if "enum" in schema:
-        return f"one of {', '.join(map(str, schema['enum']))}"
-    kind = schema.get("type")
-    if kind in ("integer", "number"):
-        return ("a whole number" if kind == "integer" else "a number") + _range(schema)
-    if kind == "object" and "properties" in schema:
-        return f"the section, with at least {', '.join(schema.get('required', [])) or 'one key'}"
-    return {"string": "a text", "boolean": "true or false", "array": "a list"}.get(kind, "keys and values")
+    def _give(self, schema: dict[str, Any]) -> str:
+        if "anyOf" in schema:
+            value, empty = schema["anyOf"]
+            return f"{self._give(self._resolved(value))}, or {empty['type']}"
+        if "enum" in schema:
+            return f"one of {', '.join(map(str, schema['enum']))}"
+        kind = schema.get("type")
+        if kind in ("integer", "number"):
+            return ("a whole number" if kind == "integer" else "a number") + _range(schema)
+        if kind == "object" and "properties" in schema:
+            return f"the section, with at least {', '.join(schema.get('required', [])) or 'one key'}"
+        return {"string": "a text", "boolean": "true or false", "array": "a list"}.get(kind, "keys and values")
 
 
 def _range(schema: dict[str, Any]) -> str:

@@ -14,11 +14,12 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from acecoder_rl.training.metrics import Report
+from acecoder_rl.training.metrics import RATES, Report
 
 ROWS = 12  # of the last steps
 # Column: OpenRLHF's name and how it is shown.
-COLUMNS = {
+Columns = dict[str, tuple[str, str]]
+COLUMNS: Columns = {
     "reward": ("rollout/reward_mean", "{:.3f}"),
     "pass rate": ("pass_rate", "{:.3f}"),
     "all passed": ("all_passed", "{:.3f}"),
@@ -41,12 +42,16 @@ class Screen:
         title: what runs.
         steps: of the whole run, where known.
         console: where to; stderr by default.
+        columns: what is shown of a report.
     """
 
-    def __init__(self, title: str, steps: int | None, console: Console | None = None) -> None:
+    def __init__(
+        self, title: str, steps: int | None, console: Console | None = None, columns: Columns = COLUMNS
+    ) -> None:
         self.title = title
         self.steps = steps
         self.console = console or Console(stderr=True)
+        self.columns = columns
         self.reports: list[Report] = []
         self.evals: list[Report] = []
         self._began = self._last = time.monotonic()
@@ -73,19 +78,19 @@ class Screen:
         self._last = time.monotonic()
         (self.reports if report.kind == "train" else self.evals).append(report)
         if not self._live.is_started:
-            self.console.print(line(report, self.steps), markup=False, highlight=False, soft_wrap=True)
+            self.console.print(line(report, self.steps, self.columns), markup=False, highlight=False, soft_wrap=True)
 
     def _render(self) -> Any:
-        table = Table(*["step", *COLUMNS], box=None, header_style="bold", pad_edge=False)
+        table = Table(*["step", *self.columns], box=None, header_style="bold", pad_edge=False)
         for column in table.columns:
             column.justify = "right"
         for report in self.reports[-ROWS:]:
-            table.add_row(str(report.step), *cells(report))
+            table.add_row(str(report.step), *cells(report, self.columns))
         grid = Table.grid()
         grid.add_row(Text(f"{self.title}   {self._state()}", style="bold"))
         grid.add_row(table)
         for report in self.evals[-2:]:
-            grid.add_row(Text(line(report, self.steps)))
+            grid.add_row(Text(line(report, self.steps, self.columns)))
         return grid
 
     def _state(self) -> str:
@@ -100,22 +105,20 @@ class Screen:
         return f"{done}, {elapsed}{left}, last report {_clock(now - self._last)} ago"
 
 
-def cells(report: Report) -> list[str]:
+def cells(report: Report, columns: Columns = COLUMNS) -> list[str]:
     """A report's row; a number it lacks is '-'."""
-    return [
-        form.format(report.values[key]) if key in report.values else "-" for key, form in COLUMNS.values()
-    ]
+    return [form.format(report.values[key]) if key in report.values else "-" for key, form in columns.values()]
 
 
-def line(report: Report, steps: int | None) -> str:
+def line(report: Report, steps: int | None, columns: Columns = COLUMNS) -> str:
     """A report in one line, for logs."""
     if report.kind == "eval":
         told = ", ".join(
-            f"{k.removeprefix('eval_')} {v:.3f}" for k, v in report.values.items() if "_pass" in k
+            f"{k.removeprefix('eval_')} {v:.3f}" for k, v in report.values.items() if any(part in k for part in RATES)
         )
         return f"eval after step {report.step}: {told}"
     told = "  ".join(
-        f"{name} {cell}" for name, cell in zip(COLUMNS, cells(report), strict=True) if cell != "-"
+        f"{name} {cell}" for name, cell in zip(columns, cells(report, columns), strict=True) if cell != "-"
     )
     return f"step {report.step}" + (f"/{steps}" if steps else "") + f"  {told}"
 
@@ -123,7 +126,5 @@ def line(report: Report, steps: int | None) -> str:
 def _clock(seconds: float) -> str:
     whole = int(seconds)
     return (
-        f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}"
-        if whole >= 3600
-        else f"{whole // 60}:{whole % 60:02}"
+        f"{whole // 3600}:{whole // 60 % 60:02}:{whole % 60:02}" if whole >= 3600 else f"{whole // 60}:{whole % 60:02}"
     )
