@@ -1,6 +1,6 @@
 """Completions of a model for a file of prompts, from a vLLM engine.
 
-Covers: `python -m acecoder_rl.evaluation.sampling JOB.json`: a process of its own, so that the engine's memory and
+Covers: `python -m acecoder_rl.evaluation.sampling < JOBS.json`: a process of its own, so that the engine's memory and
     processes are gone when it ends.
 Does not cover: making prompts (training/data.py), judging completions (pass_at_k.py).
 """
@@ -11,6 +11,8 @@ import json
 import os
 import subprocess
 import sys
+import threading
+import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -22,8 +24,8 @@ class Job:
     Attributes:
         model: folder or Hub id.
         prompts: JSONL with the columns `prompt` and `label`.
-        output: JSONL to write: `label`, `completions`, `truncated`, a row a prompt, in order.
-        samples: completions a prompt at `temperature`; with temperature 0 give 1.
+        output: JSONL to write, whole or not at all: `label`, `completions`, `truncated`, a row a prompt, in order.
+        samples: completions a prompt at `temperature` and `top_p`; with temperature 0 give 1.
         max_new_tokens, max_model_len: tokens.
         device: "cpu" or "gpu".
         threads: on CPU.
@@ -39,6 +41,7 @@ class Job:
     device: str
     threads: int = 2
     seed: int = 0
+    top_p: float = 1.0
 
 
 class SamplingFailed(RuntimeError):
@@ -57,10 +60,11 @@ def sample(jobs: list[Job], log: Path) -> None:
     environment = cpu.environment(first.threads) if first.device == "cpu" else {}
     # The engine stays in this process, which is its own already: on CPU half the start is imports.
     environment["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
-    command = [sys.executable, "-m", __name__, json.dumps([asdict(job) for job in jobs])]
+    command = [sys.executable, "-m", __name__]
+    told = json.dumps([asdict(job) for job in jobs]).encode()  # not as an argument: those are short
     with log.open("ab") as file:
         status = subprocess.run(
-            command, env=os.environ | environment, stdin=subprocess.DEVNULL, stdout=file, stderr=file
+            command, env=os.environ | environment, input=told, stdout=file, stderr=file
         ).returncode
     if status:
         last = "\n".join(log.read_text(errors="replace").splitlines()[-5:])
@@ -90,6 +94,7 @@ def _run(jobs: list[Job]) -> None:
         how = vllm.SamplingParams(
             n=job.samples,
             temperature=job.temperature,
+            top_p=job.top_p,
             max_tokens=job.max_new_tokens,
             skip_special_tokens=True,
         )
@@ -100,7 +105,8 @@ def _run(jobs: list[Job]) -> None:
             for row in rows
         ]
         answers = engine.generate(prompts, how, use_tqdm=False)
-        with open(job.output, "w") as file:
+        half = Path(job.output + ".tmp")
+        with half.open("w") as file:
             for row, answer in zip(rows, answers, strict=True):
                 told = {
                     "label": row["label"],
@@ -111,7 +117,16 @@ def _run(jobs: list[Job]) -> None:
                     "truncated": [each.finish_reason == "length" for each in answer.outputs],
                 }
                 file.write(json.dumps(told) + "\n")
+        half.replace(job.output)
+
+
+def _end_with(parent: int) -> None:
+    # A parent that was killed outright could not end us, and the engine's memory is wanted by the next.
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
 
 
 if __name__ == "__main__":
-    _run([Job(**job) for job in json.loads(sys.argv[1])])
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    _run([Job(**job) for job in json.load(sys.stdin)])
