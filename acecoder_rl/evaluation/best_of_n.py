@@ -95,14 +95,14 @@ class BestOfN:
             "source_content": digest(self.source),
             "problems_content": digest(self.problems),
             "verdicts_content": digest(self.verdicts),
-            "fields": asdict(self.fields),
+            **{f"{name}_field": value for name, value in asdict(self.fields).items()},
             "reward_model": self.reward_model,
             "reward_model_files": fingerprint(self.reward_model) if self.reward_model else None,
             "endpoint": self.endpoint,
             "format": self.format,
-            "sampling": asdict(self.sampling) if self.sampling else None,
-            "limits": asdict(Limits(**self.limits)),
-            "limits_given": sorted(self.limits),
+            **{f"sampling.{name}": value for name, value in (asdict(self.sampling) if self.sampling else {}).items()},
+            **{f"limits.{name}": value for name, value in asdict(Limits(**self.limits)).items()},
+            "limits_given": sorted(self.limits),  # the others give way to a problem's own
         }
 
 
@@ -207,6 +207,13 @@ def _gathered(options: BestOfN, work: WorkFolder, on_done: OnDone | None) -> lis
                 replace(completion, known=_verdict(completion, verdicts.rows.get((each.id, sample))))
                 for sample, completion in enumerate(each.completions)
             ]
+    for each in found:
+        judged = sum(completion.known is not None for completion in each.completions)
+        if judged not in (0, len(each.completions)):
+            raise InputError(
+                f"problem {each.id} has verdicts for {judged} of its {len(each.completions)} candidates, and no tests: "
+                "give all of them, or the tests"
+            )
     return found
 
 
@@ -339,15 +346,9 @@ def _pick(each: Candidates, scores: list[float]) -> Pick:
 def _report(found: Sequence[Candidates], scores: dict[str, list[float]]) -> dict[str, Any] | None:
     problems = []
     for each in found:
-        verdicts = [completion.known for completion in each.completions]
-        judged = [known for known in verdicts if known is not None]
-        if len(judged) == len(verdicts):
+        judged = [completion.known for completion in each.completions if completion.known is not None]
+        if judged:  # all of them are: _gathered has seen to it
             problems.append(Ranked(scores[each.id], [v.passed for v in judged], [v.pass_rate for v in judged]))
-        elif judged:
-            raise InputError(
-                f"problem {each.id} has verdicts for {len(judged)} of its {len(verdicts)} candidates, and no tests: "
-                "give all of them, or the tests"
-            )
     return {**report(problems), "without_tests": len(found) - len(problems)} if problems else None
 
 
