@@ -38,18 +38,14 @@ def best_of_n(
             show_default=False,
         ),
     ],
-    rm: Annotated[
-        str | None, typer.Option("--rm", metavar="PATH", help="The reward model: folder or Hub id.")
-    ] = None,
+    rm: Annotated[str | None, typer.Option("--rm", metavar="PATH", help="The reward model: folder or Hub id.")] = None,
     endpoint: Annotated[
         str | None, typer.Option(metavar="URL", help="A served reward model (serve-rm), instead of --rm.")
     ] = None,
     rm_format: Annotated[
         str, typer.Option("--format", metavar="NAME", help="Its prompt: raw, or acecode as in its training data.")
     ] = "raw",
-    problems: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Questions and tests, joined by id.")
-    ] = None,
+    problems: Annotated[Path | None, typer.Option(metavar="FILE", help="Questions and tests, joined by id.")] = None,
     verdicts: Annotated[
         Path | None,
         typer.Option(metavar="FILE", help="What `acecoder-rl score` made of FILE: no program is run again."),
@@ -57,9 +53,7 @@ def best_of_n(
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FILE", help="The picks as JSONL, too.")
     ] = None,
-    json_path: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="The figures as JSON, too.")
-    ] = None,
+    json_path: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="The figures as JSON, too.")] = None,
     folder: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="For work, picks, figures and plot (else runs/best-of-n/<FILE's name>)."),
@@ -68,9 +62,7 @@ def best_of_n(
         bool, typer.Option("--resume", help="Go on where a killed run stopped; nothing is lost or repeated.")
     ] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Drop earlier work in the folder.")] = False,
-    completion_field: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Where the completion is.")
-    ] = None,
+    completion_field: Annotated[str | None, typer.Option(metavar="NAME", help="Where the completion is.")] = None,
     id_field: Annotated[
         str | None, typer.Option(metavar="NAME", help="Where the id is (else problem_id, task_id, id, ...).")
     ] = None,
@@ -78,17 +70,15 @@ def best_of_n(
         str | None,
         typer.Option(metavar="PATH", help="Sample the candidates with this model (vLLM).", rich_help_panel=_SAMPLE),
     ] = None,
-    samples: Annotated[
-        int, typer.Option("--n", min=1, help="Candidates a problem.", rich_help_panel=_SAMPLE)
-    ] = 16,
+    samples: Annotated[int, typer.Option("--n", min=1, help="Candidates a problem.", rich_help_panel=_SAMPLE)] = 16,
     temperature: Annotated[float, typer.Option(min=0.0, help="1 as in the paper.", rich_help_panel=_SAMPLE)] = 1.0,
     top_p: Annotated[float, typer.Option(help="Of the sampling.", rich_help_panel=_SAMPLE)] = 1.0,
-    max_new_tokens: Annotated[
-        int, typer.Option(min=1, help="Of a candidate.", rich_help_panel=_SAMPLE)
-    ] = 1024,
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="Of a candidate.", rich_help_panel=_SAMPLE)] = 1024,
     prompt_template: Annotated[
         str,
-        typer.Option(metavar="TEXT", help="The user's turn, with {question} and {first_test}.", rich_help_panel=_SAMPLE),
+        typer.Option(
+            metavar="TEXT", help="The user's turn, with {question} and {first_test}.", rich_help_panel=_SAMPLE
+        ),
     ] = "{question}",
     assistant_prefix: Annotated[
         str, typer.Option(metavar="TEXT", help="What an answer starts with.", rich_help_panel=_SAMPLE)

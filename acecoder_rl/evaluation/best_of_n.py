@@ -1,46 +1,33 @@
 """Best-of-N: candidates -> verdicts and reward-model scores -> the pick of each problem, and what picking gains.
 
-Covers: the whole of it, resumable; verdicts in the sandbox, scores of a local reward model or a served one.
-Does not cover: files of candidates (candidates.py), sampling them (candidate_sampling.py), the figures
-    (estimates.py), tables and plots (best_of_n_shown.py), the command line (commands/best_of_n.py).
+Covers: the whole of it, resumable.
+Does not cover: files of candidates (candidates.py), sampling them (candidate_sampling.py), running them
+    (candidate_verdicts.py), scoring them (candidate_scoring.py), the figures (estimates.py), tables and plots
+    (best_of_n_shown.py), the command line (commands/best_of_n.py).
 What is done is never done again: verdicts and scores are appended to the folder's files as they come, so a kill -9
     loses the programs and the batch that were running.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
-import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
-from acecoder_rl.completions import extract_program
 from acecoder_rl.evaluation.candidate_sampling import Sampling, fill
-from acecoder_rl.evaluation.candidates import Candidates, Completion, Fields, Known, read_candidates, read_questions
+from acecoder_rl.evaluation.candidate_scoring import OnDone, ScoreError, Scorer, score_candidates
+from acecoder_rl.evaluation.candidate_verdicts import judge_candidates
+from acecoder_rl.evaluation.candidates import Candidates, Fields, read_candidates, read_questions
 from acecoder_rl.evaluation.estimates import Ranked, report
-from acecoder_rl.evaluation.ledger import Ledger, WorkFolder, digest, fingerprint
+from acecoder_rl.evaluation.ledger import WorkFolder, digest, fingerprint
 from acecoder_rl.records import InputError, check_readable, jsonl_line
-from acecoder_rl.sandbox import Limits, Sandbox
+from acecoder_rl.reward_model.formats import format_named
+from acecoder_rl.sandbox import Limits
+from acecoder_rl.training import model_path
 
-IN_FLIGHT_A_WORKER = 64
-BATCH_CHARACTERS = 48_000  # handed to the scorer at once: some batches' worth, and what a kill loses at most
-ENDPOINT_IN_FLIGHT = 64
-OnDone = Callable[[str, int, int], None]
-
-
-class ScoreError(RuntimeError):
-    """The reward model gave no usable score."""
-
-
-class Scorer(Protocol):
-    """Scores (question, completion) pairs; acecoder_rl.reward_model.scoring.RewardScorer is one."""
-
-    def score(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
-        """One finite number a pair, in order; higher is better."""
-        ...
+__all__ = ["BestOfN", "OnDone", "Outcome", "Pick", "ScoreError", "Scorer", "best_of_n", "gather"]
 
 
 @dataclass(frozen=True)
@@ -72,7 +59,7 @@ class BestOfN:
     sampling: Sampling | None = None
     problems: Path | None = None
     verdicts: Path | None = None
-    fields: Fields = Fields()
+    fields: Fields = field(default_factory=Fields)
     limits: dict[str, Any] = field(default_factory=dict)
     require: str = "namespaces"
     workers: int | None = None
@@ -87,6 +74,13 @@ class BestOfN:
             )
         if self.endpoint is not None and self.reward_model is not None:
             raise InputError("--rm and --endpoint exclude each other: give one of them")
+        # Told before an hour of sampling and judging, not behind it.
+        if self.reward_model is not None and model_path.missing(self.reward_model):
+            raise InputError(f"{self.reward_model} is no folder: give a reward model's folder or its Hub id")
+        try:
+            format_named(self.format)
+        except ValueError as error:
+            raise InputError(str(error)) from None
 
     def settings(self) -> dict[str, Any]:
         """What a resumed run must share with the one before."""
@@ -160,7 +154,10 @@ def best_of_n(options: BestOfN, scorer: Scorer | None = None, on_done: OnDone | 
     with _work(options) as work:
         found = _gathered(options, work, on_done)
         with work.ledger("scores.jsonl") as scores:
-            _score(options, found, scores, scorer, on_done)
+            score_candidates(
+                found, scores, scorer=scorer, reward_model=options.reward_model, endpoint=options.endpoint,
+                format=options.format, on_done=on_done,
+            )  # fmt: skip
             ranked = {
                 each.id: [float(scores.rows[each.id, sample]["score"]) for sample in range(len(each.completions))]
                 for each in found
@@ -201,137 +198,10 @@ def _gathered(options: BestOfN, work: WorkFolder, on_done: OnDone | None) -> lis
         found = read_questions(options.source, options.fields.id)
         fill(found, options.sampling, work.path)
     with work.ledger("verdicts.jsonl") as verdicts:
-        _judge(options, found, verdicts, on_done)
-        for each in found:
-            each.completions = [
-                replace(completion, known=_verdict(completion, verdicts.rows.get((each.id, sample))))
-                for sample, completion in enumerate(each.completions)
-            ]
-    for each in found:
-        judged = sum(completion.known is not None for completion in each.completions)
-        if judged not in (0, len(each.completions)):
-            raise InputError(
-                f"problem {each.id} has verdicts for {judged} of its {len(each.completions)} candidates, and no tests: "
-                "give all of them, or the tests"
-            )
+        judge_candidates(
+            found, verdicts, limits=options.limits, require=options.require, workers=options.workers, on_done=on_done
+        )
     return found
-
-
-def _verdict(completion: Completion, row: dict[str, Any] | None) -> Known | None:
-    return completion.known if row is None else Known(row["pass_rate"], row["passed"])
-
-
-def _judge(options: BestOfN, found: Sequence[Candidates], verdicts: Ledger, on_done: OnDone | None) -> None:
-    todo = [
-        (each, sample, extract_program(completion.text, each.problem.tests).code)
-        for each in found
-        if each.problem is not None
-        for sample, completion in enumerate(each.completions)
-        if completion.known is None and (each.id, sample) not in verdicts.rows
-    ]
-    if not todo:
-        return
-    try:
-        limits = Limits(**options.limits)
-        sandbox = Sandbox(options.workers, limits, require=options.require)
-    except ValueError as error:
-        raise InputError(str(error)) from None
-    for each, _, _ in todo:
-        asked = each.problem.limits.processes if each.problem and each.problem.limits else 1
-        if asked > limits.processes:
-            raise InputError(f"problem {each.id} has limits.processes {asked}: its programs may not fork here")
-
-    async def run() -> None:
-        room = asyncio.Semaphore(IN_FLIGHT_A_WORKER * sandbox.workers)
-        done = 0
-
-        async def one(each: Candidates, sample: int, code: str) -> None:
-            nonlocal done
-            assert each.problem is not None
-            rate, passed, status = 0.0, False, "no_program"
-            if code:
-                own = each.problem.limits
-                async with room:
-                    verdict = await sandbox.arun(
-                        code, each.problem.tests, limits=replace(own, **options.limits) if own else None
-                    )
-                rate, passed, status = verdict.pass_rate, verdict.passed, verdict.status
-            verdicts.add(each.id, sample, pass_rate=rate, passed=passed, status=status)
-            done += 1
-            if on_done is not None:
-                on_done("programs", done, len(todo))
-
-        tasks = [asyncio.ensure_future(one(*each)) for each in todo]
-        try:
-            await asyncio.gather(*tasks)
-        finally:
-            for task in tasks:
-                task.cancel()
-
-    with sandbox:
-        asyncio.run(run())
-
-
-def _score(
-    options: BestOfN, found: Sequence[Candidates], scores: Ledger, scorer: Scorer | None, on_done: OnDone | None
-) -> None:
-    """Equal completions of a problem are scored once: at low temperatures there are many."""
-    todo: list[tuple[Candidates, str, list[int]]] = []
-    for each in found:
-        same: dict[str, list[int]] = {}
-        for sample, completion in enumerate(each.completions):
-            same.setdefault(completion.text, []).append(sample)
-        for text, samples in same.items():
-            missing = [sample for sample in samples if (each.id, sample) not in scores.rows]
-            before = next((scores.rows[each.id, at] for at in samples if (each.id, at) in scores.rows), None)
-            if before is not None:
-                for sample in missing:
-                    scores.add(each.id, sample, score=before["score"])
-            elif missing:
-                todo.append((each, text, samples))
-    if not todo:
-        return
-    done = 0
-
-    def keep(item: tuple[Candidates, str, list[int]], score: float) -> None:
-        nonlocal done
-        each, _, samples = item
-        if not isinstance(score, int | float) or not math.isfinite(score):
-            raise ScoreError(
-                f"the reward model scored problem {each.id}, candidate {samples[0]}, {score!r}: nothing can be ranked "
-                "by that; is its checkpoint whole, and its dtype wide enough?"
-            )
-        for sample in samples:
-            scores.add(each.id, sample, score=float(score))
-        done += 1
-        if on_done is not None:
-            on_done("scores", done, len(todo))
-
-    if scorer is None and options.endpoint is not None:
-        asyncio.run(_ask(options.endpoint, todo, keep))
-        return
-    if scorer is None:
-        from acecoder_rl.reward_model.scoring import RewardScorer
-
-        scorer = RewardScorer(options.reward_model, format=options.format)
-    for batch in _batches(todo):
-        got = scorer.score([(each.question, text) for each, text, _ in batch])
-        for item, score in zip(batch, got, strict=True):
-            keep(item, score)
-
-
-def _batches(todo: list[tuple[Candidates, str, list[int]]]) -> Iterator[list[tuple[Candidates, str, list[int]]]]:
-    """By length, so that a batch holds much of the same length; the longest first: out of memory is told at once."""
-    batch: list[tuple[Candidates, str, list[int]]] = []
-    size = 0
-    for item in sorted(todo, key=lambda item: -len(item[0].question) - len(item[1])):
-        length = len(item[0].question) + len(item[1])
-        if batch and size + length > BATCH_CHARACTERS:
-            yield batch
-            batch, size = [], 0
-        batch.append(item)
-        size += length
-    yield batch
 
 
 def _pick(each: Candidates, scores: list[float]) -> Pick:

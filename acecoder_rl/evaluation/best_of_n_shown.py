@@ -49,8 +49,8 @@ def notes(figures: dict[str, Any]) -> list[str]:
                    "they count"]  # fmt: skip
     lines.append("best of k: the expectation over all k of a problem's candidates; best of 1 is the average")
     if figures["candidates"] != figures["most_candidates"]:
-        lines.append(f"problems have {figures['candidates']} to {figures['most_candidates']} candidates: best of k goes "
-                     "up to the least of them, and picks are of all")  # fmt: skip
+        counts = f"{figures['candidates']} to {figures['most_candidates']}"
+        lines.append(f"problems have {counts} candidates: best of k goes up to the least, and picks are of all")
     if figures.get("without_tests"):
         lines.append(f"{figures['without_tests']} problems have no tests: picked, but not in these figures")
     return lines

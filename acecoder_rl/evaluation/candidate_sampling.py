@@ -77,13 +77,11 @@ def fill(asked: Sequence[Candidates], sampling: Sampling, folder: Path) -> None:
         for path, part in missing:
             rows = path.with_suffix(".prompts.jsonl")
             rows.write_bytes(b"".join(jsonl_line({"label": each.id, "prompt": prompts[each.id]}) for each in part))
-            jobs.append(
-                Job(
-                    sampling.model, str(rows), str(path), sampling.samples, sampling.temperature,
-                    sampling.max_new_tokens, longest + sampling.max_new_tokens, sampling.device,
-                    sampling.threads, sampling.seed, sampling.top_p,
-                )  # fmt: skip
-            )
+            job = Job(
+                sampling.model, str(rows), str(path), sampling.samples, sampling.temperature, sampling.max_new_tokens,
+                longest + sampling.max_new_tokens, sampling.device, sampling.threads, sampling.seed, sampling.top_p,
+            )  # fmt: skip
+            jobs.append(job)
         sample(jobs, folder / "engine.log")
     for path, part in parts:
         for each, line in zip(part, path.read_text().splitlines(), strict=True):

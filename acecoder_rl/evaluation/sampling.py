@@ -63,14 +63,10 @@ def sample(jobs: list[Job], log: Path) -> None:
     command = [sys.executable, "-m", __name__]
     told = json.dumps([asdict(job) for job in jobs]).encode()  # not as an argument: those are short
     with log.open("ab") as file:
-        status = subprocess.run(
-            command, env=os.environ | environment, input=told, stdout=file, stderr=file
-        ).returncode
+        status = subprocess.run(command, env=os.environ | environment, input=told, stdout=file, stderr=file).returncode
     if status:
         last = "\n".join(log.read_text(errors="replace").splitlines()[-5:])
-        raise SamplingFailed(
-            f"sampling from {first.model} ended with status {status}:\n{last}\nall of it: {log}"
-        )
+        raise SamplingFailed(f"sampling from {first.model} ended with status {status}:\n{last}\nall of it: {log}")
 
 
 def _run(jobs: list[Job]) -> None:
@@ -101,8 +97,7 @@ def _run(jobs: list[Job]) -> None:
         # As tokens: the prompts are rendered, and the engine would add what their template has already.
         tokenizer = engine.get_tokenizer()
         prompts = [
-            {"prompt_token_ids": tokenizer(row["prompt"], add_special_tokens=False)["input_ids"]}
-            for row in rows
+            {"prompt_token_ids": tokenizer(row["prompt"], add_special_tokens=False)["input_ids"]} for row in rows
         ]
         answers = engine.generate(prompts, how, use_tqdm=False)
         half = Path(job.output + ".tmp")
