@@ -1,6 +1,7 @@
 """A starter set of small Python problems of our own: other functions to train on than to evaluate on.
 
-Covers: where its two files are, in AceCode's schema. `python -m acecoder_rl.starter.build` makes them.
+Covers: where its files are: problems in AceCode's schema (`python -m acecoder_rl.starter.build` makes them), and
+    preference pairs on the training problems (`python -m acecoder_rl.starter.pairs`).
 """
 
 from __future__ import annotations
@@ -15,3 +16,8 @@ def path(split: str) -> Path:
     if split not in SPLITS:
         raise ValueError(f"starter:{split} does not exist: give starter:{' or starter:'.join(SPLITS)}")
     return Path(__file__).parent / f"{split}.jsonl"
+
+
+def pairs() -> Path:
+    """The JSONL file of preference pairs, in AceCodePair-300K's schema."""
+    return Path(__file__).parent / "pairs.jsonl"

@@ -1,0 +1,1 @@
+"""`acecoder-rl train-rm`: a reward model from preference pairs."""
