@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from acecoder_rl.completions import Program
 from acecoder_rl.problems import Problem
-from acecoder_rl.reward_model.client import RewardClient
+from acecoder_rl.reward_model.client import RewardClient, first_test
 
 
 @dataclass(frozen=True)
@@ -29,4 +29,9 @@ class AceCodeRM(RewardClient):
         Raises:
             RewardModelError: there is none to be had.
         """
-        raise NotImplementedError
+        if self.format == "acecode" and program.code:
+            completion = f"```python\n{program.code}\n```"
+        elif self.format == "acecode":
+            completion = ""
+        (value,) = await self.scores([(problem.question, completion, first_test(problem))])
+        return value

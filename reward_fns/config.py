@@ -19,7 +19,8 @@ from reward_fns.mixed import Component, Mixed, Part
 from reward_fns.pass_rate import AllPass, PassRate, TestReward
 
 KINDS: dict[str, type[TestReward]] = {"pass_rate": PassRate, "all_pass": AllPass, "mixed": Mixed}
-COMPONENTS: dict[str, str] = {}  # kind -> "module:Class" of the components that come with us
+# kind -> "module:Class" of the components that come with us
+COMPONENTS: dict[str, str] = {"acecode_rm": "reward_fns.acecode_rm:AceCodeRM"}
 
 
 class ConfigError(ValueError):

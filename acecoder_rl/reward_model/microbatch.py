@@ -21,7 +21,7 @@ TURN_ITEMS = 256
 # Waiting items above which requests are turned away: the client backs off and comes again.
 QUEUE_ITEMS = 65_536
 
-Pair = tuple[str, str]
+Pair = tuple[str, str, str | None]  # question, completion, first test
 
 
 class QueueFull(RuntimeError):
@@ -46,7 +46,7 @@ class Batcher:
     """Scores pairs of many callers in one event loop, batch after batch.
 
     Args:
-        score: a blocking function, [(question, completion), ...] -> one result each, in order; called in one
+        score: a blocking function, [(question, completion, first test), ...] -> one result each, in order; called in one
             thread, never twice at once.
         observer: is told of each batch.
     """
