@@ -30,6 +30,10 @@ class HeadError(ValueError):
     """The checkpoint has no value head, more than one, or one that cannot be AceCodeRM's."""
 
 
+class NoHeadError(HeadError):
+    """The checkpoint has no value head at all: a causal LM, or something else."""
+
+
 @dataclass(frozen=True)
 class Head:
     """A value head: score = weight · hidden + bias.
@@ -57,7 +61,7 @@ def read_head(path: str | Path, **hub: Any) -> Head:
         hub: `revision`, `cache_dir`, `token`, `local_files_only`, `subfolder`, as transformers has them.
 
     Raises:
-        HeadError: no head, two different ones, a wrong shape, or values that are not finite.
+        HeadError: no head (`NoHeadError`), two different ones, a wrong shape, or values that are not finite.
         OSError: no checkpoint there, or it cannot be reached.
     """
     name = str(path)
@@ -73,7 +77,7 @@ def read_head(path: str | Path, **hub: Any) -> Head:
         if head is not None
     ]
     if not found:
-        raise HeadError(_missing(name, tensors))
+        raise NoHeadError(_missing(name, tensors))
     first = found[0]
     for other in found[1:]:
         if not (first.weight.equal(other.weight) and (first.bias or 0.0) == (other.bias or 0.0)):
@@ -217,6 +221,7 @@ def _missing(name: str, tensors: _Tensors) -> str:
     other = [key for key in tensors.keys if not key.startswith(("model.", "lm_head.", "transformer."))]
     seen = f"; beside the backbone it holds {', '.join(other[:6])}" if other else ""
     return (
-        f"{name} has no value head: neither {V_HEAD[0]} among its tensors nor {' or '.join(HEAD_FILES)}{seen}. If it is "
-        "a base model that a reward model shall be trained from, start with from_base(); else this is not an AceCodeRM"
+        f"{name} has no value head: neither {V_HEAD[0]} among its tensors nor {' or '.join(HEAD_FILES)}{seen}. "
+        "If it is a base model that a reward model shall be trained from, start with from_base(); else "
+        "this is not an AceCodeRM"
     )

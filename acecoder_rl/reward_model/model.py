@@ -7,6 +7,7 @@ Does not cover: text (scoring.py), other layouts of the head (convert.py), train
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -16,7 +17,7 @@ from transformers import AutoConfig, LlamaForCausalLM, PreTrainedConfig, Qwen2Fo
 from transformers import initialization as init
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING
 
-from acecoder_rl.reward_model.checkpoint import HUB_OPTIONS, Head, HeadError, read_head
+from acecoder_rl.reward_model.checkpoint import HUB_OPTIONS, Head, HeadError, NoHeadError, read_head
 
 Values = tuple[torch.Tensor | None, None, torch.Tensor]
 
@@ -101,12 +102,8 @@ class CausalRM:
             HeadError: the checkpoint has a value head: go on from it with `from_pretrained(path, lm_head=True)`.
         """
         hub = {name: kwargs[name] for name in HUB_OPTIONS if name in kwargs}
-        try:
+        with suppress(NoHeadError):
             there = read_head(path, **hub)
-        except HeadError as error:
-            if "has no value head" not in str(error):
-                raise
-        else:
             raise HeadError(
                 f"{there.file} has a value head already ({there.keys[0]}): use from_pretrained(path, lm_head=True)"
             )
