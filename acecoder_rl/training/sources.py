@@ -71,9 +71,7 @@ class Reader:
         except (ProblemError, InputError) as error:
             raise RecipeError([f"{self.field}: {error}"]) from None
         if not count:
-            raise RecipeError(
-                [f"{self.field}.path is {self.source.path!r}, which has no problems: give some"]
-            )
+            raise RecipeError([f"{self.field}.path is {self.source.path!r}, which has no problems: give some"])
 
     def first(self, rows: int) -> int:
         """Check the first so many rows alone, `subset` or not; returns how many of them there are."""
@@ -125,28 +123,35 @@ class Reader:
                 yield where, record
             return
         if self._dataset is None:
-            self._dataset = self._load()
+            self._dataset = load_hub(self.source.path, self.source.split, self.field)
         names = [name for name in unread if name in (self._dataset.column_names or ())]
         for number, record in enumerate(self._dataset.remove_columns(names)):
             yield f"{self.source.path}: row {number}", record
 
-    def _load(self) -> Any:
-        from datasets import load_dataset
 
-        path = str(Path(self.source.path).expanduser())
-        try:
-            return load_dataset(path, split=self.source.split)
-        except (
-            Exception
-        ) as error:  # whatever Hub, cache and builders raise: the user needs the field and a mend
-            reason = str(error).strip().partition("\n")[0]
-            raise RecipeError(
-                [
-                    f"{self.field}.path is {self.source.path!r} (split {self.source.split!r}), no file here, "
-                    f"and not to be had from the Hugging Face Hub: {reason}: mend the path, or give a local "
-                    "JSONL or Parquet file"
-                ]
-            ) from error
+def load_hub(path: str, split: str, field: str, config: str | None = None) -> Any:
+    """A dataset of the Hub, or in a folder.
+
+    Args:
+        field: where the recipe names it, for the message.
+        config: of a dataset that has several.
+
+    Raises:
+        RecipeError: it is not to be had.
+    """
+    from datasets import load_dataset
+
+    try:
+        return load_dataset(str(Path(path).expanduser()), config, split=split)
+    except Exception as error:  # whatever Hub, cache and builders raise: the user needs the field and a mend
+        reason = str(error).strip().partition("\n")[0]
+        which = f"split {split!r}" if config is None else f"config {config!r}, split {split!r}"
+        raise RecipeError(
+            [
+                f"{field}.path is {path!r} ({which}), no file here, and not to be had from the Hugging Face Hub: "
+                f"{reason}: mend the path, or give a local JSONL or Parquet file"
+            ]
+        ) from error
 
 
 def _told(rows: Iterable[tuple[str, dict[str, Any]]], on_row: Callable[[], object]) -> Records:
@@ -166,7 +171,7 @@ def _file(source: Source, field: str) -> Path | None:
             path = starter.path(source.path.removeprefix("starter:"))
         except ValueError as error:
             raise RecipeError([f"{field}.path is {source.path!r}: {error}"]) from None
-    elif path.is_dir() or _is_hub_id(source.path):
+    elif path.is_dir() or is_hub_id(source.path):
         return None
     if source.split != "train":
         raise RecipeError(
@@ -186,7 +191,7 @@ def _file(source: Source, field: str) -> Path | None:
     return path
 
 
-def _is_hub_id(path: str) -> bool:
+def is_hub_id(path: str) -> bool:
     """Whether a path can only be a dataset id: `owner/name` or `name`, neither a file nor named as one."""
     return (
         re.fullmatch(r"\w[\w.-]*(/\w[\w.-]*)?", path) is not None
