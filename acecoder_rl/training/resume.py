@@ -9,14 +9,14 @@ prompts, laid out for the GPUs that saved it. What would contradict it is refuse
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from acecoder_rl.training.data import Prepared
 from acecoder_rl.training.load import load_recipe
 from acecoder_rl.training.mistakes import shown
-from acecoder_rl.training.recipe import Recipe, RecipeError
+from acecoder_rl.training.recipe import Recipe, RecipeError, Section
 from acecoder_rl.training.run_folder import RunFolder
 
 # Fields, or the beginnings of such, that a run may go on with changed.
@@ -45,23 +45,33 @@ FREE = (
 )
 
 
-def changes(recipe: Recipe, run: RunFolder, where: str) -> list[str]:
+def changes(
+    recipe: Section,
+    run: RunFolder,
+    where: str,
+    load: Callable[[Path], Section] = load_recipe,
+    free: tuple[str, ...] = FREE,
+    command: str = "train",
+) -> list[str]:
     """What the run goes on with that it did not begin with.
 
     Args:
         where: the recipe's file, for the messages.
+        load: reads a recipe of this kind.
+        free: fields that may change.
+        command: that runs such a recipe.
 
     Raises:
         RecipeError: it would not be the same run.
     """
     refused, told = [], []
-    for field, old, new in _differences(load_recipe(run.recipe), recipe):
+    for field, old, new in _differences(load(run.recipe), recipe):
         line = f"{where}: {field} is {new}, but the run began with {old}"
-        (told if field.startswith(FREE) else refused).append(line)
+        (told if field.startswith(free) else refused).append(line)
     if refused:
         mend = (
             f"{where}: --resume goes on with the recipe that the run began with: "
-            f"acecoder-rl train {run.recipe} --resume"
+            f"acecoder-rl {command} {run.recipe} --resume"
         )
         raise RecipeError([*refused, mend])
     return told
@@ -101,18 +111,16 @@ def check_left(recipe: Recipe, prepared: Prepared, run: RunFolder, where: str) -
     )
 
 
-def _differences(old: Recipe, new: Recipe) -> Iterator[tuple[str, str, str]]:
+def _differences(old: Section, new: Section) -> Iterator[tuple[str, str, str]]:
     """Fields with both values, as messages show them."""
     before, after = dict(_fields(old)), dict(_fields(new))
     for field in dict.fromkeys([*before, *after]):
         if (field in before, before.get(field)) != (field in after, after.get(field)):
-            old_text, new_text = (
-                shown(fields[field]) if field in fields else "not set" for fields in (before, after)
-            )
+            old_text, new_text = (shown(fields[field]) if field in fields else "not set" for fields in (before, after))
             yield field, old_text, new_text
 
 
-def _fields(recipe: Recipe) -> Iterator[tuple[str, Any]]:
+def _fields(recipe: Section) -> Iterator[tuple[str, Any]]:
     for section, fields in recipe.model_dump().items():
         for name, value in fields.items():
             yield f"{section}.{name}", value

