@@ -122,5 +122,5 @@ def _differences(old: Section, new: Section) -> Iterator[tuple[str, str, str]]:
 
 def _fields(recipe: Section) -> Iterator[tuple[str, Any]]:
     for section, fields in recipe.model_dump().items():
-        for name, value in fields.items():
+        for name, value in (fields or {}).items():  # a section may be left out
             yield f"{section}.{name}", value
