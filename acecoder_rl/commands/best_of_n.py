@@ -45,6 +45,9 @@ def best_of_n(
     rm_format: Annotated[
         str, typer.Option("--format", metavar="NAME", help="Its prompt: raw, or acecode as in its training data.")
     ] = "raw",
+    max_tokens: Annotated[
+        int, typer.Option(min=1, help="Of question and completion, for --rm; what does not fit is told.")
+    ] = 4096,
     problems: Annotated[Path | None, typer.Option(metavar="FILE", help="Questions and tests, joined by id.")] = None,
     verdicts: Annotated[
         Path | None,
@@ -125,7 +128,7 @@ def best_of_n(
                     device, seed=seed,
                 )  # fmt: skip
             options = BestOfN(
-                source, where, rm, endpoint, rm_format, sampling, problems, verdicts,
+                source, where, rm, endpoint, rm_format, max_tokens, sampling, problems, verdicts,
                 Fields(completion_field, id_field), {} if test_seconds is None else {"test_seconds": test_seconds},
                 require, workers, resume, overwrite,
             )  # fmt: skip
@@ -133,6 +136,9 @@ def best_of_n(
                 outcome = run(options, on_done=on_done)
         except (ScoreError, SamplingFailed) as error:
             fail(f"{error} (--resume goes on with it)", FAILED)
+        if outcome.flags:
+            told = ", ".join(f"{flag} {count}" for flag, count in sorted(outcome.flags.items()))
+            console().print(f"unusual for the reward model, candidates: {told}", highlight=False)
         if outcome.report is None:
             console().print("no problem has tests or verdicts: picks only", highlight=False)
         else:

@@ -11,6 +11,7 @@ What is done is never done again: verdicts and scores are appended to the folder
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -40,6 +41,7 @@ class BestOfN:
         reward_model: folder or Hub id; or None with `endpoint`.
         endpoint: URL of a served reward model.
         format: of the reward model's prompt (reward_model/formats.py).
+        max_tokens: of question and completion, for `reward_model`.
         sampling: sample the candidates here.
         problems: file of questions and tests, joined by id.
         verdicts: what `acecoder-rl score` made of `source`.
@@ -56,6 +58,7 @@ class BestOfN:
     reward_model: str | None = None
     endpoint: str | None = None
     format: str = "raw"
+    max_tokens: int = 4096
     sampling: Sampling | None = None
     problems: Path | None = None
     verdicts: Path | None = None
@@ -94,6 +97,7 @@ class BestOfN:
             "reward_model_files": fingerprint(self.reward_model) if self.reward_model else None,
             "endpoint": self.endpoint,
             "format": self.format,
+            "max_tokens": self.max_tokens,
             **{f"sampling.{name}": value for name, value in (asdict(self.sampling) if self.sampling else {}).items()},
             **{f"limits.{name}": value for name, value in asdict(Limits(**self.limits)).items()},
             "limits_given": sorted(self.limits),  # the others give way to a problem's own
@@ -132,10 +136,13 @@ class Outcome:
         picks: one a problem, in the order of the file; also in `<folder>/picks.jsonl`.
         report: the figures (estimates.report) over the problems with verdicts, and `without_tests`, the number of
             the others; None if no problem has tests. Also in `<folder>/report.json`.
+        flags: what was unusual for the reward model, with the number of candidates: "question_cut", "too_long",
+            "empty", "special_tokens" (reward_model/encoding.py); a served one tells none.
     """
 
     picks: list[Pick]
     report: dict[str, Any] | None
+    flags: dict[str, int]
 
 
 def best_of_n(options: BestOfN, scorer: Scorer | None = None, on_done: OnDone | None = None) -> Outcome:
@@ -156,8 +163,9 @@ def best_of_n(options: BestOfN, scorer: Scorer | None = None, on_done: OnDone | 
         with work.ledger("scores.jsonl") as scores:
             score_candidates(
                 found, scores, scorer=scorer, reward_model=options.reward_model, endpoint=options.endpoint,
-                format=options.format, on_done=on_done,
+                format=options.format, max_tokens=options.max_tokens, on_done=on_done,
             )  # fmt: skip
+            flags = Counter(flag for row in scores.rows.values() for flag in row["flags"])
             ranked = {
                 each.id: [float(scores.rows[each.id, sample]["score"]) for sample in range(len(each.completions))]
                 for each in found
@@ -167,7 +175,7 @@ def best_of_n(options: BestOfN, scorer: Scorer | None = None, on_done: OnDone | 
         figures = _report(found, ranked)
         if figures is not None:
             _write(work.path / "report.json", json.dumps(figures, indent=1).encode() + b"\n")
-        return Outcome(picks, figures)
+        return Outcome(picks, figures, dict(flags))
 
 
 def gather(options: BestOfN, on_done: OnDone | None = None) -> list[Candidates]:

@@ -13,15 +13,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from acecoder_rl.cases import ProblemError
 from acecoder_rl.evaluation.candidates import Candidates
 from acecoder_rl.evaluation.ledger import Ledger
 from acecoder_rl.records import InputError
-from acecoder_rl.training.prompts import first_test
+from acecoder_rl.reward_model.client import RewardClient, RewardModelError, first_test
 
 BATCH_CHARACTERS = 24_000  # handed to a local scorer at once: about one batch of its own
 IN_FLIGHT = 64  # calls to an endpoint at once
 OnDone = Callable[[str, int, int], None]
+Keep = Callable[..., None]  # (item, score, flags)
 
 
 class ScoreError(RuntimeError):
@@ -57,13 +57,15 @@ def score_candidates(
     reward_model: str | None = None,
     endpoint: str | None = None,
     format: str = "raw",
+    max_tokens: int = 4096,
     on_done: OnDone | None = None,
 ) -> None:
-    """Add a row with `score` to the ledger for each candidate that has none.
+    """Add a row with `score` and `flags` to the ledger for each candidate that has none.
 
     Args:
         scorer, reward_model, endpoint: who scores; the first that is given.
         format: of the reward model's prompt; acecode shows the first test, where there is one.
+        max_tokens: of question and completion for `reward_model`; what does not fit is flagged (`Encoder`).
 
     Raises:
         InputError: the reward model cannot be loaded, or the endpoint is none.
@@ -74,7 +76,7 @@ def score_candidates(
         return
     done = 0
 
-    def keep(item: _Item, score: float) -> None:
+    def keep(item: _Item, score: float, flags: Sequence[str] = ()) -> None:
         nonlocal done
         if isinstance(score, bool) or not isinstance(score, int | float) or not math.isfinite(score):
             raise ScoreError(
@@ -82,7 +84,7 @@ def score_candidates(
                 "ranked by that; see whether its weights are whole"
             )
         for sample in item.samples:
-            scores.add(item.id, sample, score=float(score))
+            scores.add(item.id, sample, score=float(score), flags=list(flags))
         done += 1
         if on_done is not None:
             on_done("scores", done, len(todo))
@@ -90,7 +92,7 @@ def score_candidates(
     if scorer is not None:
         _local(scorer, todo, keep)
     elif reward_model is not None:
-        _local(_load(reward_model, format), todo, keep)
+        _loaded(reward_model, format, max_tokens, todo, keep)
     else:
         assert endpoint is not None
         _served(endpoint, format, todo, keep)
@@ -102,49 +104,39 @@ def _todo(found: Sequence[Candidates], scores: Ledger, format: str) -> list[_Ite
         same: dict[str, list[int]] = {}
         for sample, completion in enumerate(each.completions):
             same.setdefault(completion.text, []).append(sample)
-        shown = _first_test(each) if format == "acecode" else None
+        shown = first_test(each.problem) if format == "acecode" and each.problem is not None else None
         for text, samples in same.items():
             missing = [sample for sample in samples if (each.id, sample) not in scores.rows]
             if missing and len(missing) < len(samples):  # killed between two rows of one text
-                score = next(scores.rows[each.id, at]["score"] for at in samples if at not in missing)
+                before = next(scores.rows[each.id, at] for at in samples if at not in missing)
                 for sample in missing:
-                    scores.add(each.id, sample, score=score)
+                    scores.add(each.id, sample, score=before["score"], flags=before["flags"])
             elif missing:
                 todo.append(_Item(each.id, (each.question, text, shown), tuple(samples)))
     return todo
 
 
-def _first_test(each: Candidates) -> str | None:
-    try:
-        return first_test(each.problem) if each.problem is not None else None
-    except ProblemError:
-        return None  # the tests are one script: shown, they would give everything away
-
-
-def _load(reward_model: str, format: str) -> Scorer:
-    from acecoder_rl.reward_model import scoring
-    from acecoder_rl.reward_model.checkpoint import HeadError
-
-    class Told(scoring.RewardScorer):
-        """Its errors as ours: telling them apart would need torch."""
-
-        def score(self, pairs: Any, progress: bool = False) -> list[float]:
-            try:
-                return super().score(pairs, progress)
-            except scoring.ScoreError as error:
-                raise ScoreError(f"{reward_model}: {error}") from error
-
-    try:
-        return Told(reward_model, format=format)
-    except (HeadError, ValueError, OSError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise InputError(f"the reward model {reward_model} does not load: {reason}") from error
-
-
-def _local(scorer: Scorer, todo: list[_Item], keep: Callable[[_Item, float], None]) -> None:
+def _local(scorer: Scorer, todo: list[_Item], keep: Keep) -> None:
     for batch in _batches(todo):
         for item, score in zip(batch, scorer.score([item.pair for item in batch]), strict=True):
             keep(item, score)
+
+
+def _loaded(reward_model: str, format: str, max_tokens: int, todo: list[_Item], keep: Keep) -> None:
+    from acecoder_rl.reward_model import scoring
+    from acecoder_rl.reward_model.checkpoint import HeadError
+
+    try:
+        scorer = scoring.RewardScorer(reward_model, format=format, max_tokens=max_tokens)
+    except (HeadError, ValueError, OSError) as error:
+        reason = str(error).strip().partition("\n")[0]
+        raise InputError(f"the reward model {reward_model} does not load: {reason}") from error
+    try:
+        for batch in _batches(todo):
+            for item, scored in zip(batch, scorer.scored([item.pair for item in batch]), strict=True):
+                keep(item, scored.value, scored.flags)
+    except scoring.ScoreError as error:
+        raise ScoreError(f"{reward_model}: {error}") from error
 
 
 def _batches(todo: list[_Item]) -> Iterator[list[_Item]]:
@@ -160,9 +152,7 @@ def _batches(todo: list[_Item]) -> Iterator[list[_Item]]:
     yield batch
 
 
-def _served(endpoint: str, format: str, todo: list[_Item], keep: Callable[[_Item, float], None]) -> None:
-    from acecoder_rl.reward_model.client import RewardClient, RewardModelError
-
+def _served(endpoint: str, format: str, todo: list[_Item], keep: Keep) -> None:
     try:
         client = RewardClient(endpoint, format=format, in_flight=IN_FLIGHT)
     except ValueError as error:
@@ -171,7 +161,7 @@ def _served(endpoint: str, format: str, todo: list[_Item], keep: Callable[[_Item
     async def one(item: _Item) -> None:
         # One a call: the server batches, and each score is written down as soon as it is there.
         pair = item.pair[:2] if item.pair[2] is None else item.pair
-        (score,) = await client.score([pair])
+        (score,) = await client.scores([pair])
         keep(item, score)
 
     async def run() -> None:

@@ -153,7 +153,5 @@ def test_a_problems_own_limits_outrank_the_sandboxs(sandbox, tmp_path):
     ("rows", "told"), [([], "0"), ([(ADD, [])], "0"), ([(ADD, [SUM] * 3), (TWICE, [SUM])], "1 or 3")]
 )
 def test_problems_without_an_equal_number_of_completions_are_refused(rows, told, sandbox, tmp_path):
-    with pytest.raises(
-        ValueError, match=f"completions.jsonl: the problems have {told} completions: sample all"
-    ):
+    with pytest.raises(ValueError, match=f"completions.jsonl: the problems have {told} completions: sample all"):
         judge(_file(tmp_path, *rows), sandbox)
