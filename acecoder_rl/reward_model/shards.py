@@ -13,6 +13,7 @@ import math
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -31,7 +32,11 @@ WIDTHS = {
 }  # fmt: skip
 
 
-class ShardError(ValueError):
+class ConvertError(ValueError):
+    """A conversion is refused, or came out wrong and was not kept; the message names the mend."""
+
+
+class ShardError(ConvertError):
     """A checkpoint's file is damaged or absent, or of a kind that cannot be read; the message names it."""
 
 
@@ -41,6 +46,7 @@ class Stored:
 
     Attributes:
         name: in the checkpoint.
+        key: its name in the file.
         dtype: by safetensors' name.
         shape: of the tensor.
         file: that holds it; None for `content`.
@@ -49,6 +55,7 @@ class Stored:
     """
 
     name: str
+    key: str
     dtype: str
     shape: tuple[int, ...]
     file: Path | None
@@ -65,8 +72,10 @@ class Stored:
         if self.file is None:
             yield self.content
         elif self.file.suffix == ".bin":
+            import torch
+
             # A tensor may be a view with strides; contiguous() copies only then.
-            data = _load_bin(self.file)[self.name].contiguous().reshape(-1).view(_uint8()).numpy().data
+            data = _load_bin(self.file)[self.key].contiguous().reshape(-1).view(torch.uint8).numpy().data
             for at in range(0, self.size, CHUNK):
                 yield data[at : at + CHUNK]
         else:
@@ -81,12 +90,7 @@ class Stored:
                     yield chunk
 
     def called(self, name: str) -> Stored:
-        """The same tensor for another name in the checkpoint that is to be written.
-
-        A .bin file is read by name: there, only one under the same name can be streamed.
-        """
-        if name != self.name and self.file is not None and self.file.suffix == ".bin":
-            return Stored(name, self.dtype, self.shape, None, content=b"".join(bytes(part) for part in self.chunks()))
+        """The same tensor under another name in the checkpoint that is to be written."""
         return replace(self, name=name)
 
 
@@ -153,7 +157,7 @@ def read_file(file: Path) -> list[Stored]:
             dtype, shape, (start, end) = about["dtype"], tuple(about["shape"]), about["data_offsets"]
             if dtype not in WIDTHS:
                 raise ShardError(f"{file}: {name} is of type {dtype}, which cannot be converted: dequantize the model")
-            tensor = Stored(name, dtype, shape, file, data + start)
+            tensor = Stored(name, name, dtype, shape, file, data + start)
             whole = tensor.size == end - start and start >= 0 and data + end <= size
         except (TypeError, KeyError) as error:
             raise ShardError(f"{file}: {name} is not described ({error!r}): download it again") from None
@@ -189,19 +193,7 @@ def same_bytes(one: Stored, other: Stored) -> bool:
     """Whether two tensors are equal, byte for byte."""
     if (one.dtype, one.shape) != (other.dtype, other.shape):
         return False
-    # Both are cut alike: into pieces of CHUNK, the last one shorter.
-    pieces = zip(_pieces(one), _pieces(other), strict=True)
-    return all(first == second for first, second in pieces)
-
-
-def _pieces(tensor: Stored) -> Iterator[bytes]:
-    left = b""
-    for chunk in tensor.chunks():
-        left += bytes(chunk)
-        while len(left) >= CHUNK:
-            yield left[:CHUNK]
-            left = left[CHUNK:]
-    yield left
+    return all(first == second for first, second in zip(one.chunks(), other.chunks(), strict=True))
 
 
 def _write_file(file: BinaryIO, tensors: Sequence[Stored]) -> None:
@@ -225,28 +217,22 @@ def _write_file(file: BinaryIO, tensors: Sequence[Stored]) -> None:
     os.fsync(file.fileno())
 
 
-_open_bin: tuple[Path, dict[str, torch.Tensor]] | None = None
-
-
+@lru_cache(maxsize=1)
 def _load_bin(file: Path) -> dict[str, torch.Tensor]:
-    """A .bin file's tensors, mapped; one file at a time is kept open."""
-    global _open_bin
-    if _open_bin is None or _open_bin[0] != file:
-        import pickle
+    """A .bin file's tensors, mapped; one file is kept open, since its tensors are asked for one after another."""
+    import pickle
 
-        import torch
+    import torch
 
-        _open_bin = None
-        try:
-            tensors = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
-        except (RuntimeError, pickle.UnpicklingError, EOFError) as error:
-            raise ShardError(
-                f"{file} cannot be read ({error}): download it again, or save it as safetensors (save_pretrained)"
-            ) from None
-        if not isinstance(tensors, dict) or not all(isinstance(value, torch.Tensor) for value in tensors.values()):
-            raise ShardError(f"{file} holds something else than tensors by name: not a model's file")
-        _open_bin = (file, tensors)
-    return _open_bin[1]
+    try:
+        tensors = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+    except (RuntimeError, pickle.UnpicklingError, EOFError) as error:
+        raise ShardError(
+            f"{file} cannot be read ({error}): download it again, or save it as safetensors (save_pretrained)"
+        ) from None
+    if not isinstance(tensors, dict) or not all(isinstance(value, torch.Tensor) for value in tensors.values()):
+        raise ShardError(f"{file} holds something else than tensors by name: not a model's file")
+    return tensors
 
 
 def _stored(file: Path, name: str, tensor: torch.Tensor) -> Stored:
@@ -258,10 +244,4 @@ def _stored(file: Path, name: str, tensor: torch.Tensor) -> Stored:
     }  # fmt: skip
     if tensor.dtype not in names:
         raise ShardError(f"{file}: {name} is of type {tensor.dtype}, which cannot be converted")
-    return Stored(name, names[tensor.dtype], tuple(tensor.shape), file)
-
-
-def _uint8() -> torch.dtype:
-    import torch
-
-    return torch.uint8
+    return Stored(name, name, names[tensor.dtype], tuple(tensor.shape), file)
