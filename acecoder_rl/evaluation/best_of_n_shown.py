@@ -17,24 +17,23 @@ TITLES = {"all_pass": "all tests pass", "pass_rate": "mean pass rate"}
 
 
 def print_table(figures: dict[str, Any], console: Console | None = None) -> None:
-    """The figures as a table, on stdout."""
+    """The figures as a table a metric, on stdout."""
     console = console or Console()
     if not console.is_terminal:  # a file has no width of its own
-        console = Console(file=console.file, width=120)
+        console = Console(file=console.file, width=100)
     count, most = figures["candidates"], figures["most_candidates"]
-    title = f"{figures['problems']} problems, {count if count == most else f'{count} to {most}'} candidates each"
-    table = Table("", title=f"{title}; 95 % intervals over problems", title_justify="left")
-    for metric in figures["metrics"]:
-        table.add_column(TITLES[metric], justify="right")
-        table.add_column("above average", justify="right")
-    for name, key, gain in _rows(figures):
-        cells = []
-        for metric in figures["metrics"].values():
-            cells += [_told(_at(metric, key)), _told(metric["gain"][gain], sign="+") if gain else ""]
-        table.add_row(name, *cells, end_section=name == "average")
-    console.print(table)
+    each = f"{count if count == most else f'{count} to {most}'} candidates each"
+    console.print(f"{figures['problems']} problems, {each}; 95 % intervals over problems", highlight=False)
+    for name, metric in figures["metrics"].items():
+        table = Table(TITLES[name])
+        table.add_column("value", justify="right", no_wrap=True)
+        table.add_column("above average", justify="right", no_wrap=True)
+        for title, key, gain in _rows(figures):
+            above = _told(metric["gain"][gain], sign="+") if gain else ""
+            table.add_row(title, _told(_at(metric, key)), above, end_section=title == "average")
+        console.print(table)
     for line in notes(figures):
-        console.print(line, highlight=False, markup=False)
+        console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def notes(figures: dict[str, Any]) -> list[str]:
@@ -70,8 +69,8 @@ def _rows(figures: dict[str, Any]) -> list[tuple[str, tuple[str, ...], str | Non
     return [
         ("first", ("first",), None),
         ("average", ("average",), None),
-        *((f"best of {k} by the reward model", ("best_of", k), k) for k in ks),
-        (f"oracle: best of {ks[-1]} by the tests", ("oracle", ks[-1]), None),
+        *((f"RM best of {k}", ("best_of", k), k) for k in ks),
+        (f"oracle, best of {ks[-1]}", ("oracle", ks[-1]), None),
     ]
 
 

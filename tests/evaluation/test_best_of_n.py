@@ -44,6 +44,10 @@ def problems(*texts: list[str], **more: Any) -> list[dict[str, Any]]:
 MIXED = problems([WRONG, RIGHT, HALF, WRONG], [HALF, HALF, WRONG, WRONG], [RIGHT, RIGHT, RIGHT, RIGHT])
 
 
+# With their verdicts, for what is not about running programs.
+JUDGED = [{**row, "pass_rate": [RATE[text] for text in row["completions"]]} for row in MIXED]
+
+
 def run(source: Path, scorer: Any = None, **options: Any) -> Outcome:
     chosen = {"folder": source.parent / "work", "require": "none", "workers": 1} | options
     return best_of_n(BestOfN(source, **chosen), scorer if scorer is not None else ByRate())
@@ -66,7 +70,7 @@ def test_a_perfect_scorer_reaches_the_oracle_and_an_inverted_one_the_floor(jsonl
     for metric in ("all_pass", "pass_rate"):
         for k in ("1", "2", "4"):
             best = value(outcome, metric, "best_of", k)
-            assert best == pytest.approx(value(outcome, metric, "oracle", k)) or (metric, k) == ("x", "x")
+            assert best == pytest.approx(value(outcome, metric, "oracle", k))
     assert value(outcome, "all_pass", "best_of", "4") == pytest.approx(2 / 3)
     assert value(outcome, "pass_rate", "best_of", "4") == pytest.approx((1 + 0.5 + 1) / 3)
     assert outcome.report["outranks"]["value"] == 1.0
@@ -84,7 +88,7 @@ def test_a_perfect_scorer_reaches_the_oracle_and_an_inverted_one_the_floor(jsonl
 
 
 def test_the_files_hold_what_was_found(jsonl, tmp_path):
-    outcome = run(jsonl("in.jsonl", MIXED))
+    outcome = run(jsonl("in.jsonl", JUDGED))
     picks = read(tmp_path / "work" / "picks.jsonl")
     assert picks[0] == {
         "id": "p0", "sample": 1, "completion": RIGHT, "score": 1.0, "passed": True, "pass_rate": 1.0, "tied": 1,
@@ -95,12 +99,13 @@ def test_the_files_hold_what_was_found(jsonl, tmp_path):
 
 
 def test_one_row_a_completion_is_the_same_as_one_row_a_problem(jsonl, tmp_path):
-    together = run(jsonl("in.jsonl", MIXED))
+    together = run(jsonl("in.jsonl", JUDGED))
     # One completion of each problem in turn, joined with a problem file.
-    table = [{"task_id": row["id"], "text": row["question"], "test_list": TESTS} for row in MIXED]
+    table = [{"task_id": row["id"], "text": row["question"], "test_list": TESTS} for row in JUDGED]
     rows = [
-        {"id": f"sample-{at}-{row['id']}", "problem_id": row["id"], "completion": row["completions"][at]}
-        for at in range(4) for row in MIXED
+        {"id": f"sample-{at}-{row['id']}", "problem_id": row["id"], "completion": row["completions"][at],
+         "pass_rate": row["pass_rate"][at]}
+        for at in range(4) for row in JUDGED
     ]  # fmt: skip
     apart = run(jsonl("apart.jsonl", rows), folder=tmp_path / "apart", problems=jsonl("problems.jsonl", table))
     assert apart.report == together.report
@@ -111,10 +116,10 @@ def test_parquet_is_read_alike(jsonl, tmp_path):
     import pyarrow
     import pyarrow.parquet
 
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(MIXED), tmp_path / "in.parquet")
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(JUDGED), tmp_path / "in.parquet")
     assert (
         run(tmp_path / "in.parquet", folder=tmp_path / "a").report
-        == run(jsonl("in.jsonl", MIXED), folder=tmp_path / "b").report
+        == run(jsonl("in.jsonl", JUDGED), folder=tmp_path / "b").report
     )
 
 
@@ -153,20 +158,20 @@ def test_without_tests_there_are_picks_alone(jsonl, tmp_path):
     outcome = run(jsonl("in.jsonl", rows))
     assert outcome.report is None and not (tmp_path / "work" / "report.json").exists()
     assert [(pick.sample, pick.passed, pick.pass_rate) for pick in outcome.picks] == [(1, None, None)]
-    some = run(jsonl("some.jsonl", rows + MIXED), folder=tmp_path / "some")
+    some = run(jsonl("some.jsonl", rows + JUDGED), folder=tmp_path / "some")
     assert (some.report["problems"], some.report["without_tests"], len(some.picks)) == (3, 1, 4)
 
 
 def test_equal_completions_are_scored_once_and_tie(jsonl):
     scorer = ByRate()
-    outcome = run(jsonl("in.jsonl", problems([HALF] * 7 + [WRONG])), scorer)
+    outcome = run(jsonl("in.jsonl", problems([HALF] * 7 + [WRONG], pass_rate=[0.5] * 7 + [0.0])), scorer)
     assert len(scorer.asked) == 2 and outcome.picks[0].tied == 7
 
 
 def test_the_first_test_is_shown_in_the_acecode_format_alone(jsonl, tmp_path):
     for name, shown in (("raw", None), ("acecode", TESTS[0])):
         scorer = ByRate()
-        run(jsonl("in.jsonl", problems([RIGHT])), scorer, format=name, folder=tmp_path / name)
+        run(jsonl("in.jsonl", problems([RIGHT], pass_rate=1.0)), scorer, format=name, folder=tmp_path / name)
         assert scorer.asked == [("Add, number 0.", RIGHT, shown)]
 
 
@@ -176,8 +181,8 @@ def test_what_is_no_score_ends_the_run_and_is_not_kept(score, jsonl, tmp_path):
         def score(self, pairs):
             return [score if completion == HALF else RATE[completion] for _, completion, _ in pairs]
 
-    source = jsonl("in.jsonl", MIXED)
-    with pytest.raises(ScoreError, match="candidate [0-3] of problem p[01]"):
+    source = jsonl("in.jsonl", JUDGED)
+    with pytest.raises(ScoreError, match=r"candidate \d of problem p[01]"):
         run(source, Bad())
     kept = {row["score"] for row in read(tmp_path / "work" / "scores.jsonl")}
     assert kept <= {0.0, 1.0}
@@ -258,8 +263,7 @@ def test_killed_outright_it_goes_on_where_it_was(jsonl, tmp_path):
     assert len(later) == number - len(done) == len(set(later))  # what had a score was not asked again
     rows_kept = read(scores)
     assert len(rows_kept) == len({(row["id"], row["sample"]) for row in rows_kept}) == number
-    assert out.split("]")[1].strip() == "0.5" and out.startswith("[1, 1, 1, 1]") is False  # by length, the last wins
-    assert out.startswith("[2, 2, 2, 2]")
+    assert out.split() == ["[2,", "2,", "2,", "2]", "0.5"]  # by length, the last is the best
 
 
 @pytest.mark.parametrize(
@@ -271,7 +275,7 @@ def test_killed_outright_it_goes_on_where_it_was(jsonl, tmp_path):
     ],
 )
 def test_other_settings_are_not_resumed(change, told, jsonl):
-    source = jsonl("in.jsonl", MIXED)
+    source = jsonl("in.jsonl", JUDGED)
     run(source)
     with pytest.raises(InputError) as error:
         run(source, resume=True, **change)
@@ -279,13 +283,13 @@ def test_other_settings_are_not_resumed(change, told, jsonl):
 
 
 def test_another_input_by_the_same_name_is_not_resumed(jsonl):
-    run(jsonl("in.jsonl", MIXED))
+    run(jsonl("in.jsonl", JUDGED))
     with pytest.raises(InputError, match="source_content"):
-        run(jsonl("in.jsonl", MIXED[:2]), resume=True)
+        run(jsonl("in.jsonl", JUDGED[:2]), resume=True)
 
 
 def test_earlier_work_is_dropped_only_when_asked_and_nothing_else_with_it(jsonl, tmp_path):
-    source = jsonl("in.jsonl", MIXED)
+    source = jsonl("in.jsonl", JUDGED)
     run(source)
     with pytest.raises(InputError, match="has earlier work: --resume goes on with it, --overwrite drops it"):
         run(source)
@@ -299,7 +303,7 @@ def test_a_folder_of_other_things_is_left_alone(jsonl, tmp_path):
     (tmp_path / "work").mkdir()
     (tmp_path / "work" / "run.json").write_text("{}")
     with pytest.raises(InputError, match="files in it that are not ours: give another --folder"):
-        run(jsonl("in.jsonl", MIXED), overwrite=True)
+        run(jsonl("in.jsonl", JUDGED), overwrite=True)
 
 
 def test_two_processes_do_not_share_a_folder(jsonl, tmp_path):
@@ -309,7 +313,7 @@ def test_two_processes_do_not_share_a_folder(jsonl, tmp_path):
                 run(source, resume=True)
             return super().score(pairs)
 
-    source = jsonl("in.jsonl", MIXED)
+    source = jsonl("in.jsonl", JUDGED)
     run(source, Second())
 
 
