@@ -190,15 +190,31 @@ def margin_of(pair: Pair, kind: str) -> float:
     return pair.margin if pair.margin is not None else MARGIN * (pair.gap or 0.0)
 
 
-def prepare(data: Data, seed: int, tokenizer: Any, folder: Path, on_row: Callable[[], object] = int) -> Prepared:
+def questions(data: Data, on_row: Callable[[], object] = int) -> set[bytes]:
+    """The digests of all questions; every row is checked.
+
+    Raises:
+        RecipeError: a row is malformed, or there is none.
+    """
+    found = set()
+    for _, pair in rows(data):
+        found.add(pair.digest)
+        on_row()
+    return found
+
+
+def prepare(
+    data: Data, seed: int, digests: set[bytes], tokenizer: Any, folder: Path, on_row: Callable[[], object] = int
+) -> Prepared:
     """Write folder/train.arrow and folder/val.arrow.
 
     Args:
+        digests: of all questions, from `questions`.
         tokenizer: of the backbone.
-        on_row: called for every row, twice.
+        on_row: called for every row.
 
     Raises:
-        RecipeError: a row is malformed, no pair fits, or the tokenizer has no chat template.
+        RecipeError: no pair fits, or the tokenizer has no chat template.
     """
     from acecoder_rl.reward_model.encoding import Encoder
 
@@ -206,10 +222,6 @@ def prepare(data: Data, seed: int, tokenizer: Any, folder: Path, on_row: Callabl
         encoder = Encoder(tokenizer, "raw", data.cutoff_len)
     except ValueError as error:
         raise RecipeError([f"model.path, data.cutoff_len: {error}"]) from None
-    digests = set()
-    for _, pair in rows(data):
-        digests.add(pair.digest)
-        on_row()
     out = held_out(digests, data.val_share, seed)
     if len(out) == len(digests) and out:
         raise RecipeError(

@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from acecoder_rl.records import count_rows
 from acecoder_rl.reward_model.training import data, launch, reports
@@ -82,8 +83,8 @@ def _begin(recipe: RmRecipe, where: str, run: RmFolder, screen: Screen, resume: 
     (run.data / "pairs.json").write_text(json.dumps(prepared.__dict__, indent=1) + "\n")
     told += [f"warning: {where}: {line}" for line in prepared.warnings]
     told.append(
-        f"{prepared.train} pairs to train on and {prepared.val} held out, of {prepared.questions} and "
-        f"{prepared.val_questions} questions"
+        f"{prepared.train} pairs of {prepared.questions - prepared.val_questions} questions to train on, {prepared.val} "
+        f"of {prepared.val_questions} held out"
     )
     if resume and step is not None:
         told.append(f"going on from step {step}")
@@ -95,33 +96,43 @@ def _begin(recipe: RmRecipe, where: str, run: RmFolder, screen: Screen, resume: 
 
 def _prepare(recipe: RmRecipe, where: str, run: RmFolder, resume: bool) -> data.Prepared:
     """The token files. A run that goes on must find those it began with: its place in them is a number."""
+    with _bar(recipe.data) as on_row:
+        try:
+            digests = data.questions(recipe.data, on_row)  # a wrong row is told before anything heavy is imported
+            tokenizer = _tokenizer(recipe)
+            run.path.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=run.path) as scratch:
+                prepared = data.prepare(recipe.data, recipe.train.seed, digests, tokenizer, Path(scratch), on_row)
+                _take(Path(scratch), run, resume)
+        except RecipeError as error:
+            raise RecipeError([f"{where}: {line}" for line in error.mistakes]) from None
+    return prepared
+
+
+def _tokenizer(recipe: RmRecipe) -> Any:
     from transformers import AutoTokenizer
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(resolve(recipe.model.path))
+        return AutoTokenizer.from_pretrained(resolve(recipe.model.path))
     except (OSError, ValueError) as error:
         reason = str(error).strip().partition("\n")[0]
-        raise RecipeError(
-            [f"{where}: model.path is {recipe.model.path!r}: its tokenizer cannot be read: {reason}"]
-        ) from error
-    run.path.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=run.path) as scratch, _bar(recipe.data) as on_row:
-        try:
-            prepared = data.prepare(recipe.data, recipe.train.seed, tokenizer, Path(scratch), on_row)
-        except RecipeError as error:
-            raise RecipeError([f"{where}: {line}" for line in error.mistakes]) from None
-        for file in (run.train_pairs, run.val_pairs):
-            made = Path(scratch) / file.name
-            if resume and file.exists() and file.read_bytes() != made.read_bytes():
-                raise RecipeError(
-                    [
-                        f"{where}: data.path gives other pairs than {file}, which the run began with: put them back, "
-                        "or begin a run with --set logging.folder=..."
-                    ]
-                )
-            run.data.mkdir(exist_ok=True)
-            made.replace(file)
-    return prepared
+        raise RecipeError([f"model.path is {recipe.model.path!r}, whose tokenizer cannot be read: {reason}"]) from error
+
+
+def _take(made: Path, run: RmFolder, resume: bool) -> None:
+    """Put the token files in their place; none is replaced by another when a run goes on."""
+    files = (run.train_pairs, run.val_pairs)
+    for file in files:
+        if resume and file.exists() and file.read_bytes() != (made / file.name).read_bytes():
+            raise RecipeError(
+                [
+                    f"data.path gives other pairs than {file}, which the run began with: put them back, or begin a run "
+                    "with --set logging.folder=..."
+                ]
+            )
+    run.data.mkdir(exist_ok=True)
+    for file in files:
+        (made / file.name).replace(file)
 
 
 @contextmanager
