@@ -57,3 +57,24 @@ def bench_reward(
 
     with errors_told():
         raise typer.Exit(run_bench_reward(json_path, quick=quick))
+
+
+@bench.command(
+    "rm",
+    epilog="""[bold]Examples[/bold]
+
+acecoder-rl bench rm
+
+acecoder-rl bench rm --quick --json rm.json""",
+)
+def bench_rm(
+    json_path: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="The figures as JSON.")
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer pairs, one round: a first look.")] = False,
+) -> None:
+    """Scoring by a reward model: seconds, memory and scores against the model card's way. CPU; needs torch."""
+    from acecoder_rl.bench.rm import run_bench_rm
+
+    with errors_told():
+        raise typer.Exit(run_bench_rm(json_path, quick=quick))

@@ -7,6 +7,7 @@ Does not cover: serving (serve.py), how a chat becomes tokens (encoding.py), nor
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from acecoder_rl.reward_model.model import AutoModelForCausalRM, CausalRM
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
+MAX_TOKENS = 4096
 Pair = tuple[str, str] | tuple[str, str, str | None]
 
 
@@ -52,7 +54,7 @@ class RewardScorer:
         tokenizer: by default the one beside the model.
         format: "raw" or "acecode", see formats.py.
         max_tokens: of a chat. The default is what AceCoder's RL runs can reach, 2,048 for the prompt and as much for
-            the response; the 7B was trained on chats up to 2,048 tokens, the 32B up to 1,024. Longer ones: `Encoder`.
+            the response, or the model's positions if they are fewer; the 7B was trained on chats up to 2,048 tokens, the 32B up to 1,024. Longer ones: `Encoder`.
         batch_tokens: tokens in a batch, padding included: what decides peak memory.
         dtype: of the backbone, for a path: by default bf16 on GPUs and fp32 on CPUs. The head is always fp32.
         device: for a path: "cpu", "cuda:1", ...; by default all GPUs that are there (`device_map="auto"`), else CPU.
@@ -68,7 +70,7 @@ class RewardScorer:
         *,
         tokenizer: PreTrainedTokenizerBase | None = None,
         format: str = "raw",
-        max_tokens: int = 4096,
+        max_tokens: int | None = None,
         batch_tokens: int = 8192,
         dtype: torch.dtype | None = None,
         device: str | None = None,
@@ -84,8 +86,10 @@ class RewardScorer:
             dtype = dtype or (torch.bfloat16 if on_gpu else torch.float32)
             where = device or ("auto" if on_gpu else "cpu")
             model = AutoModelForCausalRM.from_pretrained(name, dtype=dtype, device_map=where).eval()
-        positions = getattr(model.config, "max_position_embeddings", None)
-        if positions is not None and max_tokens > positions:
+        positions = getattr(model.config, "max_position_embeddings", None) or sys.maxsize
+        if max_tokens is None:
+            max_tokens = min(MAX_TOKENS, positions)
+        if max_tokens > positions:
             raise ValueError(f"max_tokens is {max_tokens}, but the model has {positions} positions: give at most that")
         self.model, self.batch_tokens = model, batch_tokens
         self.tokenizer = tokenizer or AutoTokenizer.from_pretrained(name)

@@ -1,0 +1,52 @@
+"""`acecoder-rl bench rm` on a tiny model: both ways, in real processes, give one set of scores."""
+
+import json
+
+import pytest
+
+from acecoder_rl.bench import rm as bench
+from acecoder_rl.bench.measure import BenchError
+
+TINY = bench.CONFIG | {"vocab_size": 512, "hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1}
+
+
+@pytest.fixture(scope="module")
+def figures():
+    pytest.importorskip("torch")
+    return bench.measure(9, 1, TINY)
+
+
+def test_both_ways_score_the_same_and_are_measured(figures):
+    assert figures["difference"] <= 1e-4
+    for row in figures["medians"].values():
+        assert row["seconds"] > 0 and row["cpu_seconds"] > 0 and row["peak_mb"] >= row["loaded_mb"] - 1
+    settings = figures["settings"]
+    assert settings["tokens"] <= settings["own_tokens"] <= settings["card_tokens"]
+
+
+def test_the_tables_show_what_the_json_holds(figures, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(bench, "measure", lambda pairs, rounds: figures | {"memory": 0.5})
+    assert bench.run_bench_rm(tmp_path / "rm.json") == 0
+    shown = capsys.readouterr().out
+    assert json.loads((tmp_path / "rm.json").read_text())["memory"] == 0.5
+    assert "missed" in shown and "608,256 bytes a token" in shown and "1.09 GB" in shown
+
+
+def test_a_phase_that_fails_shows_why(tmp_path, monkeypatch, capsys):
+    with pytest.raises(BenchError, match="phase card ended with status 1"):
+        bench._run({"phase": "card", "model": str(tmp_path / "none"), "threads": 1}, str(tmp_path))
+
+    def fail(pairs, rounds):
+        raise BenchError("bench: no")
+
+    monkeypatch.setattr(bench, "measure", fail)
+    assert bench.run_bench_rm() == 1
+    assert "bench: no" in capsys.readouterr().err
+
+
+def test_the_arithmetic_of_the_7b():
+    """By hand: 28 layers of 233,046,016 weights in the projections; 152,064 rows of 3,584."""
+    found = bench.arithmetic(**bench.SHAPES_7B)
+    lm_head, backbone = 152_064 * 3584, 28 * 233_046_016
+    assert found["lm_head_share_of_flops"] == pytest.approx(lm_head / (lm_head + backbone))
+    assert found["batch_logits_gb"] == pytest.approx(19.93, abs=0.01)
