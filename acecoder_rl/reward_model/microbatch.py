@@ -46,7 +46,7 @@ class Batcher:
     """Scores pairs of many callers in one event loop, batch after batch.
 
     Args:
-        score: a blocking function, [(question, completion, first test), ...] -> one result each, in order; called in one
+        score: a blocking function, pairs -> one result each, in order; called in one
             thread, never twice at once.
         observer: is told of each batch.
     """

@@ -34,7 +34,7 @@ def start_in_ray(
     max_tokens: int | None = None, batch_tokens: int | None = None, dtype: str | None = None, name: str = APP,
     load: Callable[[Served], Any] | None = None,
 ) -> str:  # fmt: skip
-    """Deploy a reward model in the running Ray cluster; returns its endpoint, "ray://name", once all replicas are ready.
+    """Deploy a reward model in the running Ray cluster; returns its endpoint, "ray://name", once all are ready.
 
     Serve's HTTP proxy is not started, so that jobs on one machine never meet on a port. (Where the cluster has a
     Serve with a proxy already, that stays; this app has no route on it.)
@@ -59,6 +59,7 @@ def start_in_ray(
         model=_checked(model), format=format, replicas=replicas, gpus_per_replica=gpus_per_replica, threads=threads,
         max_tokens=max_tokens, batch_tokens=batch_tokens, dtype=dtype, load=load,
     )  # fmt: skip
+    _check_protobuf()
     _check_gpus(served)
     from ray import serve
 
@@ -86,6 +87,7 @@ def serve_http(served: Served, host: str, port: int, ready: Callable[[str], None
     Raises:
         ServeError: the port is taken, too few GPUs, or the model does not load.
     """
+    _check_protobuf()
     served = replace(served, model=_checked(served.model))
     port = _free_port(host, port)
     signal.signal(signal.SIGTERM, _exit)
@@ -183,6 +185,18 @@ def _checked(model: str) -> str:
     if not (path / "config.json").is_file():
         raise ServeError(f"{model} has no config.json: give the folder that holds the reward model")
     return str(path.resolve())
+
+
+def _check_protobuf() -> None:
+    """Ray Serve 2.55 reads `FieldDescriptor.label`, which protobuf 7 has no more; its controller would only log that,
+    over and over, and never deploy anything."""
+    from google.protobuf import __version__, descriptor
+
+    if not hasattr(descriptor.FieldDescriptor, "label"):
+        raise ServeError(
+            f"Ray Serve does not work with protobuf {__version__}: pip install 'protobuf>=6.33.5,<7', which the other "
+            "packages accept as well"
+        )
 
 
 def _check_gpus(served: Served) -> None:
