@@ -94,7 +94,7 @@ class Mixed(TestReward):
         parts: the other scores, at least one.
         tests: what the tests give: "pass_rate", or "all_pass" for 0 or 1, which stops at the first failure as
             AllPass does.
-        weight: of what the tests give; > 0.
+        weight: of what the tests give; 0 = they run and are logged, but earn nothing.
         mode: "weighted" adds up weight times value. "tie_break": value = tests + e * tanh(score of the one
             part), with e = 0.9 / (2 * number of tests that earn): the part never overrules a test.
     """
@@ -120,8 +120,8 @@ class Mixed(TestReward):
         if self.mode == "tie_break" and (self.weight != 1 or self.parts[0].weight != 1):
             raise ValueError("mode is 'tie_break', which has no weights: leave them out")
         super().__post_init__()
-        if self.weight <= 0:
-            raise ValueError(f"weight is {self.weight!r}: tests must count, give a number above 0")
+        if self.weight < 0:
+            raise ValueError(f"weight is {self.weight!r}: passing tests must not cost, give 0 or more")
 
     def test_value(self, facts: dict[str, float]) -> float:
         """What the tests give, without its weight."""

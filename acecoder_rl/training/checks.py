@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from acecoder_rl.training import batches
+from acecoder_rl.training import batches, reward_model
 from acecoder_rl.training.flags import FIELDS, OURS
 from acecoder_rl.training.mistakes import shown
 from acecoder_rl.training.model_path import resolve
@@ -41,6 +41,7 @@ def check(recipe: Recipe, where: str) -> list[str]:
         *_paths(recipe),
         *_model(recipe),
         *_checkpoints(recipe),
+        *reward_model.mistakes(recipe),
         *_further(recipe),
     ]
     if wrong:
@@ -235,6 +236,7 @@ def _further(recipe: Recipe) -> Iterator[str]:
 
 def _warnings(recipe: Recipe) -> Iterator[str]:
     train, rollout = recipe.train, recipe.rollout
+    yield from reward_model.warnings(recipe)
     if train.save_steps is None:
         yield (
             "train.save_steps is not set: nothing is saved before the end, and --resume will not be possible"

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from acecoder_rl.training.errors import RunFailed
+from acecoder_rl.training.reward_model import serving
 
 FAILURE = "failure.json"
 REWARD = "ACECODER_RL_REWARD"  # read by reward_fns/openrlhf.py
@@ -45,6 +46,7 @@ class Plan:
         device: "cpu" or "gpu".
         threads: of a model or engine on CPU; of an offloaded optimizer on GPU.
         logical_gpus: GPUs that the run asks of Ray; on CPU what Ray is told it has.
+        reward_model: that the run serves itself (reward_model.py `to_serve`).
         address: of a running Ray cluster; None starts Ray here.
     """
 
@@ -55,6 +57,7 @@ class Plan:
     device: str
     threads: int
     logical_gpus: int
+    reward_model: dict[str, Any] | None = None
     address: str | None = None
 
     def write(self, path: Path) -> None:
@@ -98,8 +101,10 @@ def drive(plan: Plan) -> None:
     try:
         _check_room(plan, ray.cluster_resources())
         sandboxes = _sandboxes(plan.sandbox)
-        sys.argv = [TRAINER, *plan.arguments]
-        runpy.run_module(TRAINER, run_name="__main__", alter_sys=True)
+        # Before the trainer, which takes all GPUs that it finds free.
+        with serving(plan.reward_model):
+            sys.argv = [TRAINER, *plan.arguments]
+            runpy.run_module(TRAINER, run_name="__main__", alter_sys=True)
         sandboxes.close()
     finally:
         ray.shutdown()

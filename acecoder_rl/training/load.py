@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from acecoder_rl.training import mistakes, yaml_text
 from acecoder_rl.training.recipe import Recipe, RecipeError, Section
+from acecoder_rl.training.reward_model import SOME_ENDPOINT, filled
 
 __all__ = ["RecipeError", "load_recipe", "read_recipe", "resolved_yaml"]
 
@@ -89,8 +90,9 @@ def _read(where: str, kind: type[Section]) -> tuple[dict[str, Any], dict[mistake
     if not isinstance(document, dict):
         sections = ", ".join(kind.model_fields)
         raise RecipeError([f"{where}: is no recipe: give the sections {sections}"])
-    # A section whose lines are all commented out is an empty one.
-    return {name: {} if value is None else value for name, value in document.items()}, lines
+    # A section whose lines are all commented out is an empty one, or none where a recipe may do without.
+    optional = {name for name, field in kind.model_fields.items() if not field.is_required() and field.default is None}
+    return {name: {} if value is None and name not in optional else value for name, value in document.items()}, lines
 
 
 def _override(document: dict[str, Any], overrides: Iterable[str], places: dict[mistakes.Path, str]) -> Iterator[str]:
@@ -150,7 +152,8 @@ def _reward_mistakes(document: dict[str, Any]) -> Found:
         return []
     functions = importlib.import_module("reward_fns")
     try:
-        functions.from_config(reward, sandbox=sandbox)
+        # A part without an endpoint is given one when the run has it (reward_model.py).
+        functions.from_config(filled(reward, SOME_ENDPOINT), sandbox=sandbox)
     except functions.ConfigError as error:
         name = str(error).split(" ")[0].rstrip(":")
         return [(tuple(int(part) if part.isdigit() else part for part in name.split(".")), str(error))]

@@ -7,6 +7,7 @@ Does not cover: which node Ray takes; every node gets the same number.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 from acecoder_rl.training.recipe import Recipe
@@ -42,8 +43,27 @@ def roles(recipe: Recipe) -> list[Role]:
         found.append(Role("critic", resources.critic_gpus_per_node or actor, shares=together))
     engines, parallel = resources.engines_per_node, resources.tensor_parallel_size
     note = f"{engines} x {parallel}" if parallel > 1 else ""
-    found.append(Role("engines", engines * parallel, shares=together, note=note))
+    found.append(Role("engines", engines * parallel, shares=together, note=note and f"{note} GPUs an engine"))
+    if served := reward_model_gpus(recipe):
+        section = recipe.reward_model
+        replicas = section.replicas if section else 0
+        share = math.ceil(served / resources.nodes)
+        found.append(Role("reward model", share, note=f"{replicas} x {served // replicas}, in the whole run"))
     return found
+
+
+def reward_model_gpus(recipe: Recipe) -> int:
+    """GPUs of all replicas of the reward model that the run serves."""
+    section = recipe.reward_model
+    if section is None or section.path is None:
+        return 0
+    return section.replicas * section.gpus(recipe.resources.device)
+
+
+def all_gpus(recipe: Recipe) -> int:
+    """GPUs that a run takes on all its nodes together."""
+    per_node = sum(role.gpus for role in roles(recipe) if not role.shares and role.name != "reward model")
+    return per_node * recipe.resources.nodes + reward_model_gpus(recipe)
 
 
 def gpus_used(recipe: Recipe) -> int:

@@ -95,6 +95,7 @@ def _facts(recipe: Recipe, problems: Inspection) -> list[str]:
         "policy": recipe.model.path,
         "algorithm": f"{train.advantage_estimator}, learning rate {train.learning_rate:g}, {kl}",
         "reward": ", ".join(f"{name} {value}" for name, value in recipe.reward.items() if name != "parts"),
+        **_judge(recipe),
         "a step": f"{rollout.batch_size} prompts x {rollout.n_samples_per_prompt} = {samples} samples, "
         f"{updates} optimizer {'step' if updates == 1 else 'steps'} of {train.batch_size}",
         "steps": _steps(recipe, problems.train_problems),
@@ -106,6 +107,15 @@ def _facts(recipe: Recipe, problems: Inspection) -> list[str]:
         "folder": str(recipe.logging.folder),
     }
     return [f"{name:<12} {told}" for name, told in rows.items()]
+
+
+def _judge(recipe: Recipe) -> dict[str, str]:
+    section = recipe.reward_model
+    if section is None:
+        return {}
+    if section.path is None:
+        return {"reward model": str(section.endpoint)}
+    return {"reward model": f"{section.path}, {section.replicas} {'copy' if section.replicas == 1 else 'copies'}"}
 
 
 def _steps(recipe: Recipe, problems: int | None) -> str:
@@ -141,9 +151,9 @@ def _gpus(recipe: Recipe) -> list[str]:
     lines = [f"GPUs of each of {resources.nodes} {'node' if resources.nodes == 1 else 'nodes'}{logical}"]
     for role in roles(recipe):
         shared = " the policy's" if role.shares else ""
-        note = f"  ({role.note} GPUs an engine)" if role.note else ""
-        lines.append(f"  {role.name:<10} {role.gpus:>3}{shared}{note}")
-    lines.append(f"  {'together':<10} {gpus_used(recipe):>3} of {resources.gpus_per_node}")
+        note = f"  ({role.note})" if role.note else ""
+        lines.append(f"  {role.name:<12} {role.gpus:>3}{shared}{note}")
+    lines.append(f"  {'together':<12} {gpus_used(recipe):>3} of {resources.gpus_per_node}")
     if resources.device == "gpu":
         lines.append(f"  an engine takes {engine_memory(recipe):.0%} of a GPU's memory")
     return lines
@@ -161,7 +171,10 @@ def _openrlhf(checked: Checked) -> list[str]:
 
 
 def _models(recipe: Recipe) -> Iterator[str]:
-    for name, path in (("model.path", recipe.model.path), ("model.critic_path", recipe.model.critic_path)):
+    judge = recipe.reward_model.path if recipe.reward_model else None
+    model = recipe.model
+    paths = {"model.path": model.path, "model.critic_path": model.critic_path, "reward_model.path": judge}
+    for name, path in paths.items():
         if path is not None and missing(path):
             yield f"{name} {path} is not there yet: training needs it (make quickstart makes the starter model)"
         elif path is not None and resolve(path) == path and not Path(path).is_dir():

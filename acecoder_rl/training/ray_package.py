@@ -45,6 +45,8 @@ def paths(recipe: Recipe) -> Iterator[tuple[str, str]]:
     yield "model.path", recipe.model.path
     if recipe.model.critic_path is not None:
         yield "model.critic_path", recipe.model.critic_path
+    if recipe.reward_model is not None and recipe.reward_model.path is not None:
+        yield "reward_model.path", recipe.reward_model.path
     for split, sources in (("train", recipe.data.train), ("eval", recipe.data.eval)):
         for index, source in enumerate(sources):
             yield f"data.{split}.{index}.path", source.path

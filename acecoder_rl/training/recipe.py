@@ -121,6 +121,29 @@ class Data(Section):
         return [{"path": item} if isinstance(item, str) else item for item in items]
 
 
+class RewardModel(Section):
+    """The reward model that parts of kind acecode_rm ask.
+
+    Attributes:
+        path: a folder or Hub id of a model that the run serves itself.
+        endpoint: of one that is served already: "http://host:port" of `acecoder-rl serve-rm`,
+            "vllm+http://host:port" of `vllm serve --runner pooling`. Instead of path.
+        replicas: copies of the model in the whole run.
+        gpus_per_replica: a large model is spread over them; None = 1 on GPU, 0 on CPU.
+        max_tokens: of a question with its answer; None = as `acecoder-rl serve-rm` has it.
+    """
+
+    path: Text | None = None
+    endpoint: Text | None = None
+    replicas: Positive = 1
+    gpus_per_replica: Positive | None = None
+    max_tokens: Positive | None = None
+
+    def gpus(self, device: str) -> int:
+        """GPUs of a replica."""
+        return 0 if device == "cpu" else self.gpus_per_replica or 1
+
+
 class Rollout(Section):
     """Sampling of completions by the vLLM engines.
 
@@ -253,6 +276,7 @@ class Recipe(Section):
 
     Attributes:
         reward: as `reward_fns.from_config` takes it.
+        reward_model: that the reward asks; None = it asks none, or names an endpoint itself.
         sandbox: workers, require, python, preload and the fields of `acecoder_rl.sandbox.Limits`.
         openrlhf: any further flag of OpenRLHF, without its dashes, verbatim: `actor.dual_clip: 3.0`.
     """
@@ -260,6 +284,7 @@ class Recipe(Section):
     model: Model
     data: Data
     reward: dict[str, Any]
+    reward_model: RewardModel | None = None
     sandbox: dict[str, Any] = {}
     rollout: Rollout
     train: Train

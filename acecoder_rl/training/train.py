@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import uuid
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -20,10 +21,11 @@ from acecoder_rl.training.launch import launch
 from acecoder_rl.training.load import load_recipe, resolved_yaml
 from acecoder_rl.training.model_path import missing
 from acecoder_rl.training.openrlhf_parser import check_arguments
-from acecoder_rl.training.placement import gpus_used
+from acecoder_rl.training.placement import all_gpus
 from acecoder_rl.training.plan import arguments
 from acecoder_rl.training.recipe import Recipe, RecipeError
 from acecoder_rl.training.resume import changes, check_left, check_prompts
+from acecoder_rl.training.reward_model import calibrated, filled, to_serve
 from acecoder_rl.training.run_folder import RunFolder
 from acecoder_rl.training.screen import Screen
 
@@ -77,14 +79,20 @@ def train(recipe_file: str, overrides: Iterable[str] = (), resume: bool = False)
 def plan_of(recipe: Recipe, argv: list[str]) -> Plan:
     """What the driver is told of a recipe."""
     resources = recipe.resources
+    threads = resources.threads or len(os.sched_getaffinity(0))
+    # Of this run alone: in a Ray cluster there may be others.
+    name = f"acecoder-rm-{uuid.uuid4().hex[:8]}"
+    section = recipe.reward_model
+    endpoint = (section.endpoint if section else None) or f"ray://{name}"
     return Plan(
         arguments=argv,
-        reward=recipe.reward,
+        reward=filled(recipe.reward, endpoint, calibrated(section)),
         sandbox=recipe.sandbox,
         assistant_prefix=recipe.data.assistant_prefix,
         device=resources.device,
-        threads=resources.threads or len(os.sched_getaffinity(0)),
-        logical_gpus=gpus_used(recipe) * resources.nodes,
+        threads=threads,
+        logical_gpus=all_gpus(recipe),
+        reward_model=to_serve(recipe, name, threads),
         address=os.environ.get("RAY_ADDRESS") or None,
     )
 

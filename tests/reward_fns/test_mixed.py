@@ -123,7 +123,7 @@ def test_passing_more_tests_never_earns_less(run, data, part, shape, score, weig
         ({"parts": [Part("a", Fixed(), weight=9.5)]}, "values may reach 10.5"),
         ({"parts": [Part("a", Fixed(), weight=-9.5)]}, "values may reach 10.5"),
         ({"parts": [Part("a", Fixed(), weight=2, squash="none")]}, "values may reach 11"),
-        ({"parts": [Part("a", Fixed())], "weight": 0}, "weight is 0: tests must count"),
+        ({"parts": [Part("a", Fixed())], "weight": -0.5}, "weight is -0.5"),
         ({"parts": [Part("a", Fixed(), squash="none")], "mode": "tie_break"}, "exactly one part"),
         ({"parts": [Part("a", Fixed(), weight=2)], "mode": "tie_break"}, "has no weights"),
         ({"parts": [Part("a", Fixed())], "mode": "ties"}, "give 'weighted' or 'tie_break'"),

@@ -95,10 +95,10 @@ def test_gpus_by_role() -> None:
     block = told[told.index("GPUs of") :].split("\n\n")[0]
     assert block.splitlines() == [
         "GPUs of each of 2 nodes",
-        "  policy       4",
-        "  reference    4 the policy's",
-        "  engines      4",
-        "  together     8 of 8",
+        "  policy         4",
+        "  reference      4 the policy's",
+        "  engines        4",
+        "  together       8 of 8",
         "  an engine takes 85% of a GPU's memory",
     ]
     assert "GPUs of each of 1 node (logical: all on the CPU)" in _plan(CPU)
