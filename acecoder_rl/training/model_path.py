@@ -1,4 +1,4 @@
-"""What a recipe's `model.path`, and other fields that name a model, mean: a folder here, or a model of the Hugging Face Hub.
+"""What a recipe's `model.path`, and other fields that name a model, mean: a folder, or a model of the Hugging Face Hub.
 
 Covers: `~`, folders that are relative to where the command runs, what can only be a folder.
 Does not cover: whether the Hub has the model, what is in the folder (checks.py).

@@ -112,7 +112,7 @@ def test_what_does_not_fit(recipe: Any, overrides: list[str], parts: list[dict[s
 
 
 def test_gpus_of_a_replica_on_a_cpu(recipe: Any, tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="gpus_per_replica is 1, but resources.device is cpu: leave it out"):
+    with pytest.raises(RecipeError, match=r"gpus_per_replica is 1, but resources.device is cpu: leave it out"):
         check(recipe(f"reward_model.path={tmp_path}", "reward_model.gpus_per_replica=1", name="cpu.yaml"), "my.yaml")
 
 
