@@ -54,7 +54,8 @@ class RewardScorer:
         tokenizer: by default the one beside the model.
         format: "raw" or "acecode", see formats.py.
         max_tokens: of a chat. The default is what AceCoder's RL runs can reach, 2,048 for the prompt and as much for
-            the response, or the model's positions if they are fewer; the 7B was trained on chats up to 2,048 tokens, the 32B up to 1,024. Longer ones: `Encoder`.
+            the response, or the model's positions if they are fewer. The 7B was trained on chats up to 2,048 tokens,
+            the 32B up to 1,024. What becomes of longer ones: `Encoder`.
         batch_tokens: tokens in a batch, padding included: what decides peak memory.
         dtype: of the backbone, for a path: by default bf16 on GPUs and fp32 on CPUs. The head is always fp32.
         device: for a path: "cpu", "cuda:1", ...; by default all GPUs that are there (`device_map="auto"`), else CPU.
