@@ -153,8 +153,10 @@ def _told() -> Iterator[None]:
 
 
 def _conversion(done: Conversion) -> str:
+    from acecoder_rl.reward_model.convert import in_bytes
+
     lines = [
-        f"converted    {done.source} -> {done.target} ({done.architecture}, {done.size / 1e9:.2f} GB in {done.files} "
+        f"converted    {done.source} -> {done.target} ({done.architecture}, {in_bytes(done.size)} in {done.files} "
         "file(s))",
         f"verified     {done.verified}",
     ]

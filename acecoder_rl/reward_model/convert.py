@@ -14,7 +14,7 @@ import os
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -85,11 +85,14 @@ def convert(
         ShardError: a file of the source is damaged or absent.
     """
     folder = _folder(str(source), revision)
+    place = target.resolve()
     _check_target(folder, target, overwrite)
     config = _config(folder)
     shards = read_shards(folder)
     head, named = find_head(folder, config, shards)
     to = to or ("causal-rm" if head.layout == "score" else "seqcls")
+    if base is not None and to == "seqcls":
+        raise ConvertError(f"--base is {base}, but a sequence classifier has no LM head: leave it out")
     architecture = architecture_for(folder, to)
     kept, dropped = plan(shards, head, named, to)
     tied = bool(config.get("tie_word_embeddings"))
@@ -99,10 +102,10 @@ def convert(
         has_lm_head = True
     _check_disk(target, kept)
 
-    half = target.parent / f".{target.name}.{os.getpid()}.tmp"
+    half = place.with_name(f".{place.name}.{os.getpid()}.tmp")
     half.mkdir(parents=True)
     try:
-        on_step(f"writing {sum(map(_size, kept)) / 1e9:.2f} GB in {len(kept)} file(s)")
+        on_step(f"writing {in_bytes(sum(map(_size, kept)))} in {len(kept)} file(s)")
         size = write_shards(half, kept)
         convert_config.copy_companions(folder, half)
         notes: list[str] = []
@@ -118,9 +121,10 @@ def convert(
             str(source), target, to, architecture, head.bias or 0.0, len(kept), size, dropped, tied or has_lm_head,
             check(folder, head, half, kept, to, verify), tuple(notes + _told(head, to, tied or has_lm_head)),
         )  # fmt: skip
-        facts = {name: getattr(done, name) for name in Conversion.__dataclass_fields__ if name != "target"}
+        facts = asdict(done) | {"source": folder.resolve().name if Path(source).is_dir() else str(source)}
+        del facts["target"]
         convert_config.write_notes(half, facts)
-        _put(half, target)
+        _put(half, place)
     finally:
         shutil.rmtree(half, ignore_errors=True)
     return done
@@ -174,7 +178,12 @@ def _check_disk(target: Path, kept: list[list[Stored]]) -> None:
     there = next(parent for parent in target.absolute().parents if parent.exists())
     needed, free = sum(map(_size, kept)), shutil.disk_usage(there).free
     if needed > free:
-        raise ConvertError(f"{target} needs {needed / 1e9:.1f} GB, but {there} has {free / 1e9:.1f} GB left")
+        raise ConvertError(f"{target} needs {in_bytes(needed)}, but {there} has {in_bytes(free)} left")
+
+
+def in_bytes(size: float) -> str:
+    """A size as people read it."""
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
 
 
 def _size(tensors: Sequence[Stored]) -> int:
@@ -209,7 +218,7 @@ def _told(head: Head, to: To, lm_head: bool) -> list[str]:
 
 def _put(half: Path, target: Path) -> None:
     """The finished folder in the target's place, in one rename where the target is new or empty."""
-    old = target.parent / f".{target.name}.{os.getpid()}.old"
+    old = target.with_name(f".{target.name}.{os.getpid()}.old")
     there = target.is_dir() and any(target.iterdir())
     if there:
         target.rename(old)
