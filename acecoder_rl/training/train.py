@@ -26,10 +26,8 @@ from acecoder_rl.training.plan import arguments
 from acecoder_rl.training.recipe import Recipe, RecipeError
 from acecoder_rl.training.resume import changes, check_left, check_prompts
 from acecoder_rl.training.reward_model import calibrated, filled, to_serve
-from acecoder_rl.training.run_folder import RunFolder
+from acecoder_rl.training.run_folder import RunFolder, check_folder, near
 from acecoder_rl.training.screen import Screen
-
-_ANOTHER = "give another with --set logging.folder=..."
 
 
 def train(recipe_file: str, overrides: Iterable[str] = (), resume: bool = False) -> RunFolder:
@@ -46,9 +44,9 @@ def train(recipe_file: str, overrides: Iterable[str] = (), resume: bool = False)
     """
     recipe = load_recipe(recipe_file, overrides)
     run = RunFolder(recipe.logging.folder)  # type: ignore[arg-type]  # load_recipe fills it in
-    screen = Screen(f"{Path(recipe_file).name} -> {_near(run.path)}", None)
+    screen = Screen(f"{Path(recipe_file).name} -> {near(run.path)}", None)
     warnings = check(recipe, recipe_file)
-    _check_folder(run, recipe_file, resume)
+    check_folder(run, recipe_file, resume)
     changed = changes(recipe, run, recipe_file) if resume else []
     _check_model(recipe, recipe_file)
     argv = arguments(recipe, resume)
@@ -117,30 +115,9 @@ def _prepare_again(recipe: Recipe, run: RunFolder, where: str) -> Prepared:
     return prepared
 
 
-def _check_folder(run: RunFolder, where: str, resume: bool) -> None:
-    field = f"{where}: logging.folder is {_near(run.path)}"
-    saved = run.last_checkpoint() is not None
-    if resume and not saved and not run.used:
-        raise RecipeError([f"{field}, which holds no run: leave out --resume"])
-    if resume and not saved:
-        raise RecipeError(
-            [f"{field}, whose run has no checkpoint: leave out --resume, and delete the folder or {_ANOTHER}"]
-        )
-    if not resume and (saved or run.used):
-        begun = "holds a run: --resume it, delete it" if saved else "holds a run without a checkpoint: delete it"
-        raise RecipeError([f"{field}, which {begun}, or {_ANOTHER}"])
-
-
 def _check_model(recipe: Recipe, where: str) -> None:
     """A folder that is not there would be asked of the Hub, minutes later, by each worker."""
     for field in ("path", "critic_path"):
         path = getattr(recipe.model, field)
         if path and missing(path):
-            raise RecipeError(
-                [f"{where}: model.{field} is {path!r}, which does not exist: give a folder or a Hub id"]
-            )
-
-
-def _near(path: Path) -> str:
-    """A path as the user would write it."""
-    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
+            raise RecipeError([f"{where}: model.{field} is {path!r}, which does not exist: give a folder or a Hub id"])

@@ -83,8 +83,8 @@ def _begin(recipe: RmRecipe, where: str, run: RmFolder, screen: Screen, resume: 
     (run.data / "pairs.json").write_text(json.dumps(prepared.__dict__, indent=1) + "\n")
     told += [f"warning: {where}: {line}" for line in prepared.warnings]
     told.append(
-        f"{prepared.train} pairs of {prepared.questions - prepared.val_questions} questions to train on, {prepared.val} "
-        f"of {prepared.val_questions} held out"
+        f"{prepared.train} pairs of {prepared.questions - prepared.val_questions} questions to train on, and "
+        f"{prepared.val} of {prepared.val_questions} held out"
     )
     if resume and step is not None:
         told.append(f"going on from step {step}")

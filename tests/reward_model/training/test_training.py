@@ -38,7 +38,7 @@ def _prepared(recipe: RmRecipe) -> RmFolder:
 
 @pytest.mark.parametrize("kind", ["qwen2", "llama"])
 def test_it_learns_and_saves_what_it_trained(recipe_file: Callable[..., Path], kind: str, capsys: Any) -> None:
-    recipe = load(recipe_file(kind=kind), ["data.margin=gap"])
+    recipe = load(recipe_file(kind=kind), ["data.margin=gap", "train.epochs=3"])
     run = _prepared(recipe)
     told = worker.run(recipe, run)
 
