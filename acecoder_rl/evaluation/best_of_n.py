@@ -78,8 +78,9 @@ class BestOfN:
         if self.endpoint is not None and self.reward_model is not None:
             raise InputError("--rm and --endpoint exclude each other: give one of them")
         # Told before an hour of sampling and judging, not behind it.
-        if self.reward_model is not None and model_path.missing(self.reward_model):
-            raise InputError(f"{self.reward_model} is no folder: give a reward model's folder or its Hub id")
+        for model in (self.reward_model, self.sampling.model if self.sampling else None):
+            if model is not None and model_path.missing(model):
+                raise InputError(f"{model} is no folder: give a model's folder or its Hub id")
         try:
             format_named(self.format)
         except ValueError as error:

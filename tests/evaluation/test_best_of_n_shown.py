@@ -69,7 +69,8 @@ def test_plots_that_cannot_be_written_are_told_and_not_raised(tmp_path, capsys):
     ("arguments", "told"),
     [
         ([], "no reward model: give --rm PATH or --endpoint URL"),
-        (["--rm", "./absent"], "./absent is no folder: give a reward model's folder or its Hub id"),
+        (["--rm", "./absent"], "./absent is no folder: give a model's folder or its Hub id"),
+        (["--rm", "a/b", "--model", "./absent"], "./absent is no folder"),
         (["--rm", "a/b", "--endpoint", "http://localhost:1"], "exclude each other"),
         (["--rm", "a/b", "--format", "chat"], "'chat'"),
         (["--endpoint", "localhost:1"], "endpoint is 'localhost:1'"),
