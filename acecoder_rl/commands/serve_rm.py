@@ -74,7 +74,7 @@ def serve_rm(
         if host not in LOOPBACK and not served.token:
             console().print(
                 f"WARNING: {host} is open to everyone who reaches this machine: give a token (ACECODER_RL_RM_TOKEN)",
-                markup=False, highlight=False,
+                markup=False, highlight=False, soft_wrap=True,
             )  # fmt: skip
         try:
             serve_http(served, host, port, lambda url: _ready(served.model, url))

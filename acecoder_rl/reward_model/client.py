@@ -168,7 +168,9 @@ class _Http:
 
     async def ask(self, pairs: Sequence[Pair]) -> Any:
         answer = await self.post("/score", {"pairs": [list(pair) for pair in pairs], "format": self.asked.format})
-        return answer.get("scores") if isinstance(answer, dict) else answer
+        if not isinstance(answer, dict) or "scores" not in answer:
+            raise _Refused(f"answered {_cut(answer)}: is it another program?")
+        return answer["scores"]
 
     async def post(self, path: str, body: dict[str, Any]) -> Any:
         import httpx

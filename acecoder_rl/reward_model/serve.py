@@ -8,6 +8,7 @@ Does not cover: what a replica answers (replica.py), asking (client.py).
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import signal
 import socket
@@ -22,6 +23,19 @@ from acecoder_rl.reward_model.replica import Replica, Served
 APP = "acecoder-rm"
 # Serve lets only 5 requests into a replica at once by default: no batch could be larger.
 ONGOING = 16_384
+# For the Ray that serve_http starts; what the user has set stays.
+RAY = {
+    # Ray's 15 is to keep its own daemons quick; here it would let any other process starve the server.
+    "RAY_worker_niceness": "0",
+    # Of a proxy on a busy machine; Serve's 5 and 10 seconds would end one that only starts slowly.
+    "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",
+    "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "60",
+    # Ray's own ports are open to whoever reaches them, for anything, with or without our token; by default they are on
+    # all interfaces. This puts them on the loopback, despite its name.
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",
+    # As Ray announces it for later; the other default prints a tip at every start. Replicas on CPUs say so themselves.
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -90,56 +104,57 @@ def serve_http(served: Served, host: str, port: int, ready: Callable[[str], None
     _check_protobuf()
     served = replace(served, model=_checked(served.model))
     port = _free_port(host, port)
-    signal.signal(signal.SIGTERM, _exit)
+    os.environ.update({name: value for name, value in RAY.items() if name not in os.environ})
+    _catch_signals()
     try:
         import ray
 
-        # "local", not None, which would join any cluster that somebody started on this machine. Ray's own ports are
-        # open to whoever reaches them, with or without our token: keep them on the loopback.
-        ray.init(
-            address="local", _node_ip_address="127.0.0.1", include_dashboard=False, namespace="acecoder-rm",
-            object_store_memory=256 * 2**20, logging_level="warning",
-        )  # fmt: skip
-        signal.signal(signal.SIGTERM, _exit)  # Ray has put its own there, which would not end Serve
-        _check_gpus(served)
-        from ray import serve
-
-        # request_timeout_s stays off: a deadline is the client's.
-        serve.start(proxy_location="HeadOnly", http_options={"host": host, "port": port}, logging_config=_logging())
-        _deploy(served, APP, "/")
-        ready(f"http://{f'[{host}]' if ':' in host else host}:{port}")
-        threading.Event().wait()
-    except (KeyboardInterrupt, _Terminated):
-        pass
-    finally:
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})  # once is enough
         try:
-            _shut_down()
+            # "local", not None, which would join any cluster that somebody started on this machine.
+            ray.init(
+                address="local", include_dashboard=False, namespace="acecoder-rm", object_store_memory=256 * 2**20,
+                logging_level="warning",
+            )  # fmt: skip
+        except Exception as error:  # Ray raises Exception itself, where its processes are not up within 30 seconds
+            raise ServeError(f"Ray does not start: {error}") from error
+        _catch_signals()  # Ray has put its own handler for SIGTERM there
+        try:
+            _check_gpus(served)
+            from ray import serve
+
+            serve.start(proxy_location="HeadOnly", http_options={"host": host, "port": port}, logging_config=_logging())
+            _deploy(served, APP, "/")
+            try:
+                ready(f"http://{f'[{host}]' if ':' in host else host}:{port}")
+                threading.Event().wait()
+            finally:
+                serve.delete(APP)  # lets requests finish that are at work
         finally:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
+            ray.shutdown()  # and with it all of Serve
+    except _Stopped:
+        pass
 
 
-class _Terminated(BaseException):
-    """SIGTERM came."""
+class _Stopped(BaseException):
+    """SIGINT or SIGTERM came."""
 
 
-def _exit(number: int, frame: object) -> None:
-    raise _Terminated
+def _catch_signals() -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)
 
 
-def _shut_down() -> None:
-    import ray
-
-    if ray.is_initialized():
-        from ray import serve
-
-        serve.shutdown()
-        ray.shutdown()
+def _stop(number: int, frame: object) -> None:
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, signal.SIG_IGN)  # once is enough
+    raise _Stopped
 
 
 def _deploy(served: Served, name: str, route: str | None) -> None:
     from ray import serve
 
+    # It tells at each deployment that Serve runs already, as it should.
+    logging.getLogger("ray.serve").setLevel(logging.ERROR)
     deployment = serve.deployment(
         Replica,
         name="RewardModel",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 BUCKETS = (1, 2, 4, 8, 16, 32, 64, 128, 256)  # items in a batch
@@ -44,8 +44,8 @@ class Figures:
         self.batch_seconds += seconds
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
-        return asdict(self)
+        """For JSON. (`asdict` would count a Counter's items anew.)"""
+        return {**vars(self), "requests": dict(self.requests), "flags": dict(self.flags), "batches": list(self.batches)}
 
 
 def exposition(replicas: dict[str, dict[str, Any]]) -> str:

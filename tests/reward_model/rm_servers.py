@@ -8,11 +8,20 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from acecoder_rl.reward_model.replica import Replica, Served
-from acecoder_rl.reward_model.scoring import Scored
+
+
+@dataclass(frozen=True)
+class Scored:
+    """As scoring.py has it, without torch."""
+
+    value: float
+    tokens: int
+    flags: tuple[str, ...]
 
 
 class LengthScorer:
@@ -70,6 +79,13 @@ class Scripted:
     def __init__(self, *script: Answer | float) -> None:
         self.script, self.asked = list(script), list[tuple[str, dict[str, str], Any]]()
         self.url = ""
+        self.lock = threading.Lock()
+        self.now = self.peak = 0  # requests at once
+
+    def enter(self, change: int) -> None:
+        with self.lock:
+            self.now += change
+            self.peak = max(self.peak, self.now)
 
     def next(self) -> Answer | float:
         return self.script.pop(0) if len(self.script) > 1 else self.script[0]
@@ -89,10 +105,12 @@ def scripted(*script: Answer | float) -> Iterator[Scripted]:
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             told.asked.append((self.path, dict(self.headers), json.loads(body)))
+            told.enter(1)
             answer = told.next()
             if isinstance(answer, int | float):
                 over.wait(answer)
                 answer = ok([0.0])
+            told.enter(-1)
             status, text, headers = answer
             self.send_response(status)
             for name, value in headers.items():
@@ -120,5 +138,3 @@ def scripted(*script: Answer | float) -> Iterator[Scripted]:
         server.shutdown()
         thread.join()
         server.server_close()
-
-
