@@ -1,7 +1,7 @@
 """A served reward model: clients that ask at the same time, against one after the other.
 
-Covers: `serving`: `acecoder-rl serve-rm` with a small random Qwen2 on CPU, asked by our own client over HTTP, one item a
-    request; the batches that came of it; `show_serving`.
+Covers: `serving`: `acecoder-rl serve-rm` with a small random Qwen2 on CPU, asked by our own client over HTTP, one item
+    a request; the batches that came of it; `show_serving`.
 Does not cover: scoring itself (rm.py), GPUs, several replicas.
 """
 
@@ -34,7 +34,7 @@ CONFIG = {
     "num_key_value_heads": 2, "max_position_embeddings": 1024, "tie_word_embeddings": False, "bos_token_id": None,
     "eos_token_id": None,
 }  # fmt: skip
-WORDS = "def return for in range if else while total items append sum max min len sorted list dict set".split()
+WORDS = ["def", "return", "for", "in", "range", "if", "else", "while", "total", "items", "append", "sum", "len", "set"]
 TEMPLATE = "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}{% endfor %}"
 
 Figures = dict[str, Any]
@@ -105,9 +105,9 @@ def show_serving(figures: Figures) -> None:
     told = (
         f"at once against one by one: {figures['faster']:.1f} times as fast, bar ≥ {figures['bar']:g}: {reached}. "
         f"{figures['machine']['cores']} cores, load {figures['machine']['load_before']} before; median of "
-        f"{settings['rounds']} rounds, ratios within a round; Qwen2 of {config['num_hidden_layers']} layers, hidden size "
-        f"{config['hidden_size']}, fp32, CPU. Where one chat alone keeps all cores busy, as a large model on a CPU does, "
-        "batches gain little"
+        f"{settings['rounds']} rounds, ratios within a round; Qwen2 of {config['num_hidden_layers']} layers, hidden "
+        f"size {config['hidden_size']}, fp32, CPU. Where one chat alone keeps all cores busy, as a large model on a CPU "
+        "does, batches gain little"
     )
     console.print(told, soft_wrap=True, highlight=False, markup=False)
 

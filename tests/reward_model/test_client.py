@@ -161,9 +161,11 @@ def test_vllm_is_asked_for_raw_scores_of_the_rendered_chat():
 
 @pytest.mark.parametrize("row", [{"probs": [0.1, 0.9]}, {"probs": []}, {}])
 def test_a_vllm_that_serves_another_kind_of_model_is_an_error(row: dict[str, list[float]]):
-    with scripted((200, json.dumps({"data": [row]}), {})) as server:
-        with pytest.raises(RewardModelError, match="is it a converted reward model with one label?"):
-            score(RewardClient(f"vllm+{server.url}"))
+    with (
+        scripted((200, json.dumps({"data": [row]}), {})) as server,
+        pytest.raises(RewardModelError, match="is it a converted reward model with one label"),
+    ):
+        score(RewardClient(f"vllm+{server.url}"))
 
 
 def test_as_a_part_of_a_mix():
