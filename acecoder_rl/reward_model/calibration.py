@@ -169,7 +169,10 @@ def calibrate(
     rows = read_rows(data, format)
     head = read_head(folder)
     if scorer is None:
-        scorer = scorer_for(folder, head, rows.rendered, max_tokens)
+        try:
+            scorer = scorer_for(folder, head, rows.rendered, max_tokens)
+        except ValueError as error:  # no chat template, tensors that are missing
+            raise CalibrationError(f"{folder}: {error}") from error
     scored = scorer.scored(rows.pairs, progress=progress)
     flags = Counter(flag for one in scored for flag in one.flags)
     try:

@@ -20,7 +20,15 @@ from typing import Any
 
 from acecoder_rl.reward_model import convert_config
 from acecoder_rl.reward_model.checkpoint import Head
-from acecoder_rl.reward_model.convert_plan import LM_HEAD, To, architecture_for, find_head, lm_head_of, plan
+from acecoder_rl.reward_model.convert_plan import (
+    LM_HEAD,
+    To,
+    architecture_for,
+    check_backbone,
+    find_head,
+    lm_head_of,
+    plan,
+)
 from acecoder_rl.reward_model.convert_verify import Verify, check
 from acecoder_rl.reward_model.shards import ConvertError, Stored, read_shards, write_shards
 
@@ -95,6 +103,7 @@ def convert(
         raise ConvertError(f"--base is {base}, but a sequence classifier has no LM head: leave it out")
     architecture = architecture_for(folder, to)
     kept, dropped = plan(shards, head, named, to)
+    check_backbone(folder, kept)
     tied = bool(config.get("tie_word_embeddings"))
     has_lm_head = any(tensor.name == LM_HEAD for shard in kept for tensor in shard)
     if to == "causal-rm" and base is not None and not tied and not has_lm_head:

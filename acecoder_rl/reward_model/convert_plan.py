@@ -1,7 +1,8 @@
 """Which tensor of a reward model's checkpoint becomes which.
 
 Covers: finding the head with its tensors (`find_head`), the target's class (`architecture_for`), what is kept under
-    which name and what is left out (`plan`), an LM head from elsewhere (`lm_head_of`).
+    which name and what is left out (`plan`), whether that is a whole model (`check_backbone`), an LM head from
+    elsewhere (`lm_head_of`).
 Does not cover: writing (shards.py, convert.py).
 """
 
@@ -90,6 +91,28 @@ def architecture_for(folder: Path, to: To) -> str:
             "score: use the model as it is (acecoder-rl serve-rm)"
         )
     return classifier.__name__
+
+
+def check_backbone(folder: Path, kept: list[list[Stored]]) -> None:
+    """Whether the backbone is whole: a loader would only warn of a missing tensor and make up a random one.
+
+    Raises:
+        ConvertError: a tensor is missing or has another shape than config.json says.
+    """
+    config = AutoConfig.from_pretrained(folder)
+    with torch.device("meta"):  # shapes alone, no memory
+        model = class_for_config(config)(config, lm_head=False)
+    there = {tensor.name: tensor for shard in kept for tensor in shard}
+    for name, tensor in model.state_dict().items():
+        if not name.startswith("model."):
+            continue
+        if name not in there:
+            raise ConvertError(f"{folder}: {name} is missing: not a whole checkpoint, or a quantized one")
+        if there[name].shape != tuple(tensor.shape):
+            raise ConvertError(
+                f"{there[name].file}: {name} has shape {list(there[name].shape)}, but by config.json it is "
+                f"{list(tensor.shape)}: is the config another model's?"
+            )
 
 
 def plan(

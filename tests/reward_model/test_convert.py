@@ -262,10 +262,16 @@ def test_a_file_that_breaks_off_is_refused(rm, tmp_path):
     assert not (tmp_path / "out").exists()
 
 
-def test_a_missing_layer_does_not_pass_the_check(rm, tmp_path):
-    edit(rm, lambda t: t.pop("model.layers.1.mlp.up_proj.weight"))
-    with pytest.raises(ValueError, match="up_proj"):
-        convert(rm, tmp_path / "out")
+@pytest.mark.parametrize("to", ["seqcls", "causal-rm"])
+def test_a_backbone_that_is_not_the_config_s_is_refused_unverified_too(rm, tmp_path, to):
+    name = "model.layers.1.mlp.up_proj.weight"
+    whole = weights(rm)[name]
+    edit(rm, lambda t: t.pop(name))
+    with pytest.raises(ConvertError, match=f"{name} is missing"):
+        convert(rm, tmp_path / "out", to=to, verify="none")
+    edit(rm, lambda t: t.update({name: whole[:-1].clone()}))
+    with pytest.raises(ConvertError, match=f"{name} has shape"):
+        convert(rm, tmp_path / "out", to=to, verify="none")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["rm"]
 
 
