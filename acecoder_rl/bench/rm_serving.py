@@ -106,8 +106,8 @@ def show_serving(figures: Figures) -> None:
         f"at once against one by one: {figures['faster']:.1f} times as fast, bar ≥ {figures['bar']:g}: {reached}. "
         f"{figures['machine']['cores']} cores, load {figures['machine']['load_before']} before; median of "
         f"{settings['rounds']} rounds, ratios within a round; Qwen2 of {config['num_hidden_layers']} layers, hidden "
-        f"size {config['hidden_size']}, fp32, CPU. Where one chat alone keeps all cores busy, as a large model on a CPU "
-        "does, batches gain little"
+        f"size {config['hidden_size']}, fp32, CPU. Where one chat alone keeps all cores busy, as a large model on a "
+        "CPU does, batches gain little"
     )
     console.print(told, soft_wrap=True, highlight=False, markup=False)
 

@@ -14,6 +14,7 @@ import math
 import os
 import random
 import re
+import sys
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -231,12 +232,12 @@ class _Ray:
         self.handle: Any = None
 
     async def ask(self, pairs: Sequence[Pair]) -> Any:
-        import ray
+        ray = sys.modules.get("ray")
+        if ray is None or not ray.is_initialized():
+            raise _Refused("this process has not joined a Ray cluster: ray:// is for actors and drivers of a job")
         from ray import serve
         from ray.serve.exceptions import RayServeException
 
-        if not ray.is_initialized():
-            raise _Refused("this process has not joined a Ray cluster: ray:// is for actors and drivers of a job")
         try:
             if self.handle is None:
                 # It asks the controller, which blocks.

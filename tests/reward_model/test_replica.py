@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,7 @@ from acecoder_rl.problems import Problem
 from acecoder_rl.reward_model import replica as replica_module
 from acecoder_rl.reward_model.bodies import read_get_reward
 from acecoder_rl.reward_model.queries import completion_in, question_in
-from tests.reward_model.rm_servers import replica, slow
+from tests.reward_model.rm_servers import LengthScorer, replica, slow
 
 CHAT = "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nWrite f.<|im_end|>\n<|im_start|>assistant\n"
 LLAMA = "<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\nWrite g.<|eot_id|>"
@@ -152,22 +153,35 @@ def test_one_bad_request_does_not_fail_those_that_it_was_batched_with():
         assert list(pool.map(ask, ["a", "b", "boom", "c", "d", "e"])) == [200, 200, 500, 200, 200, 200]
 
 
-def test_requests_at_once_are_one_batch_and_health_answers_meanwhile():
+class Gated(LengthScorer):
+    """Works until it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate, self.batches = threading.Event(), list[int]()
+
+    def scored(self, pairs: list[tuple[str, str, str | None]]) -> list[Any]:
+        self.batches.append(len(pairs))
+        assert self.gate.wait(60)
+        return super().scored(pairs)
+
+
+def test_what_comes_while_the_model_works_is_one_batch_and_health_answers_meanwhile():
     def ask(n: int) -> float:
         return post(url, "/score", {"pairs": [["q", "x" * n]]}).json()["scores"][0]
 
-    with replica(load=slow) as url, ThreadPoolExecutor(32) as pool:
-        begun = time.monotonic()
+    gated = Gated()
+    with replica(load=lambda served: gated) as url, ThreadPoolExecutor(32) as pool:
         asked = [pool.submit(ask, n) for n in range(32)]
-        while not (seen := figures(url))["acecoder_rm_queued_items"]:
-            pass
+        while sum(gated.batches) + figures(url)["acecoder_rm_queued_items"] < 32:
+            time.sleep(0.05)
         assert httpx.get(f"{url}/health").json()["model"] == "a-model"
-        assert not all(one.done() for one in asked)  # the model was at work
+        assert not any(one.done() for one in asked)
+        gated.gate.set()
         assert [one.result() for one in asked] == list(range(32))
-        took, seen = time.monotonic() - begun, figures(url)
+        seen = figures(url)
+    assert len(gated.batches) == seen["acecoder_rm_batch_items_count"] == 2
     assert seen["acecoder_rm_items_total"] == seen["acecoder_rm_batch_items_sum"] == 32
-    assert seen["acecoder_rm_batch_items_count"] <= 8  # of 0.3 s each; 32 if nothing were joined
-    assert took < 32 * 0.3
     assert seen['acecoder_rm_requests_total{path="/score",status="200"}'] == 32
     assert seen["acecoder_rm_queued_items"] == 0
 

@@ -103,7 +103,7 @@ def test_only_the_loopback_is_listened_on_and_sigterm_ends_it_all(server: Server
     assert addresses <= {"127.0.0.1", "::1", "::ffff:127.0.0.1"}
     server.process.send_signal(signal.SIGTERM)
     assert server.process.wait(60) == 0
-    gone, left = psutil.wait_procs(family[1:], 20)
+    _, left = psutil.wait_procs(family[1:], 20)
     assert not left
     assert "Traceback" not in server.log.read_text()
 
