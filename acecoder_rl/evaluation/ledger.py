@@ -127,7 +127,7 @@ class WorkFolder:
                 f"{self._settings} cannot be read ({error}), so nobody knows how the work in {self.path} was done: "
                 "give another --folder, or --overwrite"
             ) from None
-        for name in settings.keys() | before.keys():
+        for name in settings | before:  # in their order: the telling ones come first
             if before.get(name) != settings.get(name):
                 raise InputError(
                     f"{self.path} was made with {name} = {before.get(name)!r}, and this run has "

@@ -10,7 +10,9 @@ from io import StringIO
 
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
+from acecoder_rl.cli import app
 from acecoder_rl.evaluation.best_of_n_shown import draw, print_table
 from acecoder_rl.evaluation.estimates import Ranked, report
 
@@ -80,11 +82,12 @@ def test_plots_that_cannot_be_written_are_told_and_not_raised(tmp_path, capsys):
         (["--rm", "a/b", "--resume", "--overwrite"], "exclude each other"),
     ],
 )
-def test_bad_usage_is_one_line_and_status_2(arguments, told, cli, jsonl):
+def test_bad_usage_is_one_line_and_status_2(arguments, told, jsonl, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     jsonl("in.jsonl", [{"id": "a", "question": "Add.", "completion": "x", "pass_rate": 1.0}])
-    done = cli("best-of-n", "in.jsonl", *arguments)
-    assert done.returncode == 2 and told in done.stderr, done.stderr
-    assert "Traceback" not in done.stderr and done.stdout == ""
+    done = CliRunner().invoke(app, ["best-of-n", "in.jsonl", *arguments])
+    assert done.exit_code == 2 and told in done.stderr, done.output
+    assert len(done.stderr.splitlines()) == 1 and done.stdout == ""
 
 
 def test_a_server_that_is_down_is_no_score_and_status_1(jsonl, tmp_path):

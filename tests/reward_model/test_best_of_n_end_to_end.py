@@ -55,7 +55,7 @@ def test_an_over_long_candidate_is_scored_and_flagged(tiny_rm, jsonl, tmp_path):
     source = jsonl(
         "in.jsonl", [{"id": "a", "question": "Write add(a, b).", "completions": [TEXTS[0], "x = 1\n" * 400]}]
     )
-    outcome = best_of_n(BestOfN(source, tmp_path / "work", str(tiny_rm), max_tokens=128))
+    outcome = best_of_n(BestOfN(source, tmp_path / "work", str(tiny_rm), max_tokens=512))
     assert outcome.flags == {"too_long": 1} and len(outcome.picks) == 1
 
 
