@@ -19,7 +19,7 @@ EPILOG = """[bold]Examples[/bold]
 
 acecoder-rl best-of-n answers.jsonl --rm TIGER-Lab/AceCodeRM-7B -o picks.jsonl
 
-acecoder-rl best-of-n answers.jsonl --problems problems.jsonl --endpoint http://127.0.0.1:5000 --json figures.json
+acecoder-rl best-of-n answers.jsonl --problems problems.jsonl --endpoint http://127.0.0.1:8100 --json figures.json
 
 acecoder-rl best-of-n answers.jsonl --verdicts verdicts.jsonl --rm runs/rm/model --folder runs/bon --resume
 
