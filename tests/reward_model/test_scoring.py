@@ -97,7 +97,17 @@ def test_bad_settings_are_told_at_once(tiny_rm, settings, said):
 
 
 def test_batches_hold_like_lengths_within_the_budget():
-    lengths = [5, 100, 7, 6, 300, 90, 4]
+    lengths = [5, 100, 7, 6, 300, 90, 4, 60, 95]
     batches = list(token_batches(lengths, 200))
-    assert sorted(index for batch in batches for index in batch) == list(range(7))
-    assert [[lengths[index] for index in batch] for batch in batches] == [[300], [100, 90], [7, 6, 5, 4]]
+    assert sorted(index for batch in batches for index in batch) == list(range(9))
+    assert [[lengths[index] for index in batch] for batch in batches] == [[300], [100, 95], [90], [60], [7, 6], [5, 4]]
+
+
+@pytest.mark.parametrize("budget", [1, 500, 10_000])
+def test_at_most_a_quarter_of_a_batch_is_padding(budget):
+    draw = random.Random(budget)
+    lengths = [draw.randint(1, 1000) for _ in range(200)]
+    for batch in token_batches(lengths, budget):
+        found = [lengths[index] for index in batch]
+        assert max(found) * len(found) <= max(budget, max(found))
+        assert sum(found) >= 0.75 * max(found) * len(found)
