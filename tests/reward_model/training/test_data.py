@@ -99,8 +99,8 @@ def test_pairs_that_do_not_fit_are_left_out_and_counted(
     train = datasets.Dataset.from_file(str(tmp_path / "out" / "train.arrow"))
     assert tokenizer.decode(train[0]["chosen_ids"]).endswith("<|im_start|>assistant\ngood<|im_end|>\n")
     assert train["index"][:] == list(range(prepared.train))
-    none = Data(path=str(jsonl("long.jsonl", [long])), val_share=0, cutoff_len=52)
-    with pytest.raises(RecipeError, match=r"data.cutoff_len is 52, which leaves no pair to train on"):
+    none = Data(path=str(jsonl("long.jsonl", [long])), val_share=0, cutoff_len=64)
+    with pytest.raises(RecipeError, match=r"data.cutoff_len is 64, which leaves no pair to train on"):
         data.prepare(none, 1, data.questions(none), tokenizer, tmp_path / "none")
 
 

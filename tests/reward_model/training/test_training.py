@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
-import subprocess
-import sys
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,12 @@ from acecoder_rl.reward_model.scoring import RewardScorer
 from acecoder_rl.reward_model.training import data, worker
 from acecoder_rl.reward_model.training.folder import RmFolder
 from acecoder_rl.reward_model.training.recipe import RmRecipe, load
+from acecoder_rl.reward_model.training.train import train
+from acecoder_rl.training.errors import Stopped
 from acecoder_rl.training.load import resolved_yaml
 from acecoder_rl.training.metrics import read
 from acecoder_rl.training.recipe import RecipeError
 
-REPOSITORY = Path(__file__).parents[3]
 RIGHT = "a right answer: 12 34"
 
 
@@ -97,27 +99,18 @@ def test_the_loss_is_bradley_terrys_with_margins(recipe_file: Callable[..., Path
 
 def test_a_killed_run_goes_on_to_the_same_end(recipe_file: Callable[..., Path], tmp_path: Path) -> None:
     file = recipe_file()
-    whole = load(file, ["train.save_steps=5"])
+    changes = ["train.save_steps=5", "train.epochs=3"]  # long enough to be stopped in the midst of it
+    whole = load(file, changes)
     run = _prepared(whole)
     worker.run(whole, run)
 
-    # The same again, in a process that is killed once step 7 is told: step 5 is saved, 6 and 7 are lost.
-    other = tmp_path / "killed"
-    command = [sys.executable, "-m", "acecoder_rl.cli", "train-rm", str(file)]
-    changed = ["--set", "train.save_steps=5", "--set", f"logging.folder={other}"]
-    process = subprocess.Popen([*command, *changed], cwd=REPOSITORY, stderr=subprocess.PIPE, text=True)
-    assert process.stderr is not None
-    for line in process.stderr:
-        if line.startswith("step 7/"):
-            process.send_signal(signal.SIGTERM)
-            break
-    rest = process.stderr.read()
-    assert process.wait() == 128 + signal.SIGTERM, rest
-    killed = RmFolder(other)
-    assert killed.last_checkpoint() == 5 and not killed.model.exists()
-    assert "--resume goes on from step 5" in rest
-
-    from acecoder_rl.reward_model.training.train import train
+    # The same again, but stopped once step 7 is told, so that step 5 is saved.
+    killed = RmFolder(tmp_path / "killed")
+    stopper = threading.Thread(target=_stop_after, args=(killed, 7), daemon=True)
+    stopper.start()
+    with pytest.raises(Stopped, match=r"--resume goes on from"):
+        train(str(file), [*changes, f"logging.folder={killed.path}"])
+    assert killed.last_checkpoint() in range(5, 39, 5) and not killed.model.exists()
 
     with pytest.raises(RecipeError, match=r"holds a run: --resume it"):
         train(str(killed.recipe))
@@ -126,7 +119,7 @@ def test_a_killed_run_goes_on_to_the_same_end(recipe_file: Callable[..., Path], 
     train(str(killed.recipe), resume=True)
 
     losses = {report.step: report.values["rm/loss"] for report in read(killed.metrics) if report.kind == "train"}
-    assert list(losses) == list(range(1, 14))
+    assert list(losses) == list(range(1, 40))
     ends = [AutoModelForCausalRM.from_pretrained(folder.model, dtype=torch.float32) for folder in (run, killed)]
     for (name, one), other_one in zip(ends[0].named_parameters(), ends[1].parameters(), strict=True):
         torch.testing.assert_close(one, other_one, msg=name)  # bitwise, but for the order of sums
@@ -143,11 +136,18 @@ def test_a_reward_model_is_trained_further(recipe_file: Callable[..., Path], tin
     assert after == pytest.approx(before, abs=1e-3)
 
 
-def test_a_failure_is_told_with_its_cause(recipe_file: Callable[..., Path], cli: Any) -> None:
-    ended = cli("train-rm", recipe_file(), "--set", "train.learning_rate=1", "--set", "train.max_norm=0",
-                "--set", "model.attention=none_such")  # fmt: skip
-    assert ended.returncode == 1
-    assert "none_such" in ended.stderr and "the whole log: " in ended.stderr and "Traceback" not in ended.stderr
+def test_a_failure_leaves_its_cause_for_whoever_watches(recipe_file: Callable[..., Path]) -> None:
+    run = _prepared(load(recipe_file(), ["model.attention=none_such"]))
+    with pytest.raises(SystemExit):
+        worker.main(str(run.path))
+    assert "none_such" in json.loads(run.failure.read_text())["message"]
+
+
+def _stop_after(run: RmFolder, step: int) -> None:
+    """What Ctrl-C or a scheduler does, once a step was reported."""
+    while not any(report.step >= step for report in read(run.metrics)):
+        time.sleep(0.02)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _held_out(recipe: RmRecipe) -> set[bytes]:
