@@ -81,7 +81,7 @@ def test_the_callers_section_is_left_as_it_was():
         ({"kind": "mixed", "parts": [3]}, "reward.parts.0 is 3: give keys and values"),
         (
             {"kind": "mixed", "parts": [{"name": "a"}]},
-            "reward.parts.0.kind is None: give 'package.module:Class'",
+            "reward.parts.0.kind is None: give one of acecode_rm, or give 'package.module:Class'",
         ),
         (
             {"kind": "mixed", "parts": [{"kind": "no.such:Thing"}]},
