@@ -91,6 +91,6 @@ def _gpus() -> float:
 
 
 def _ready(model: str, url: str) -> None:
-    console().print(
-        f"{model} is served at {url} (/score, /get_reward, /health, /metrics)", markup=False, highlight=False
-    )
+    # In one line, however narrow the terminal: scripts look for the URL.
+    told = f"{model} is served at {url} (/score, /get_reward, /health, /metrics)"
+    console().print(told, markup=False, highlight=False, soft_wrap=True)

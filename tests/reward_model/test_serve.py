@@ -49,8 +49,9 @@ class Server:
                 [sys.executable, *map(str, command)], stdout=out, stderr=out, env=environment
             )
         self.log = log
+        end = time.monotonic() + 240
         while not (found := re.search(r"is served at (\S+)", log.read_text())):
-            assert self.process.poll() is None, log.read_text()
+            assert self.process.poll() is None and time.monotonic() < end, log.read_text()
             time.sleep(0.1)
         self.url = found[1]
 
