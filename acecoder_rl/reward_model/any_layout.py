@@ -35,18 +35,12 @@ def load(folder: Path, head: Head, dtype: torch.dtype, device: str = "cpu") -> C
     return model_class._load(folder, replace(head, bias=bias), lm_head=False, dtype=dtype, device_map=device).eval()
 
 
-def scorer_for(folder: Path, head: Head, format: str, max_tokens: int) -> RewardScorer:
-    """A scorer on the GPUs in bf16, or on the CPU in fp32.
-
-    Args:
-        max_tokens: of a chat; less where the model has fewer positions.
-    """
+def scorer_for(folder: Path, head: Head, format: str, max_tokens: int | None = None) -> RewardScorer:
+    """A scorer on the GPUs in bf16, or on the CPU in fp32; `max_tokens` as `RewardScorer` has it."""
     import torch
-    from transformers import AutoConfig
 
     from acecoder_rl.reward_model.scoring import RewardScorer
 
     gpu = torch.cuda.is_available()
     model = load(folder, head, torch.bfloat16 if gpu else torch.float32, "auto" if gpu else "cpu")
-    positions = getattr(AutoConfig.from_pretrained(folder), "max_position_embeddings", None) or max_tokens
-    return RewardScorer(model, format=format, max_tokens=min(max_tokens, positions))
+    return RewardScorer(model, format=format, max_tokens=max_tokens)

@@ -142,7 +142,7 @@ def calibrate(
     *,
     format: str | None = None,
     scorer: RewardScorer | None = None,
-    max_tokens: int = 4096,
+    max_tokens: int | None = None,
     progress: bool = False,
 ) -> Calibration:
     """Score a file with the model in a folder, and keep mean and deviation there; see `write_calibration`.
@@ -152,7 +152,7 @@ def calibrate(
         data: rows that calibration_rows.py reads.
         format: by default what the rows say, else "raw".
         scorer: that has the model already; its format must be the rows'.
-        max_tokens: of a chat, less where the model has fewer positions.
+        max_tokens: of a chat, as `RewardScorer` has it.
         progress: show a bar on stderr.
 
     Raises:

@@ -1,6 +1,6 @@
 """A process of its own that scores token sequences with a converted model: consumers.py vllm|openrlhf FOLDER.
 
-Reads the sequences from stdin as JSON; the last line of stdout is the scores.
+Reads the sequences from stdin as JSON; of what it prints, the line that begins with "scores" counts: engines print too.
 """
 
 import json
@@ -44,4 +44,4 @@ if __name__ == "__main__":
         "HF_HUB_OFFLINE": "1",
     }
     scorer = {"vllm": by_vllm, "openrlhf": by_openrlhf}[sys.argv[1]]
-    print(json.dumps(scorer(sys.argv[2], json.load(sys.stdin))), flush=True)
+    print("scores", json.dumps(scorer(sys.argv[2], json.load(sys.stdin))), flush=True)

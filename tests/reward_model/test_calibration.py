@@ -42,7 +42,7 @@ def rm(tiny_rm, tmp_path):
 def test_mean_and_deviation_are_those_of_the_literal_scores(rm, tmp_path):
     literal = Literal(rm)
     scores = [literal.chat(row["question"], row["completion"]) for row in ANSWERS]
-    written = calibrate(rm, jsonl(tmp_path / "answers.jsonl", ANSWERS), max_tokens=512)
+    written = calibrate(rm, jsonl(tmp_path / "answers.jsonl", ANSWERS))
     assert written.mean == pytest.approx(statistics.fmean(scores), abs=1e-4)
     assert written.std == pytest.approx(statistics.stdev(scores), abs=1e-4)
     assert (written.count, written.format, written.quantiles["0.5"]) == (5, "raw", sorted_like(written, scores))
@@ -57,12 +57,12 @@ def sorted_like(written, scores):
 
 def test_a_classifier_s_calibration_is_the_same_and_openrlhf_s_mean_lacks_the_bias(rm, tmp_path):
     data = jsonl(tmp_path / "answers.jsonl", ANSWERS)
-    expected = calibrate(rm, data, max_tokens=512)
+    expected = calibrate(rm, data)
     convert(rm, tmp_path / "carried", verify="none")
     assert read_calibration(tmp_path / "carried") == expected
     (rm / "calibration.json").unlink()
     convert(rm, tmp_path / "anew", verify="none")
-    anew = calibrate(tmp_path / "anew", data, max_tokens=512)
+    anew = calibrate(tmp_path / "anew", data)
     assert (anew.mean, anew.std) == pytest.approx((expected.mean, expected.std), abs=1e-6)
     for name in ("carried", "anew"):
         config = json.loads((tmp_path / name / "config.json").read_text())
@@ -73,7 +73,7 @@ def test_acecode_pairs_are_scored_as_they_stand_and_said_to_be_acecode(rm, tmp_p
     rows = [pair(number) for number in range(3)]
     literal = Literal(rm)
     scores = [literal.chat(row["instruction"], row[key]) for row in rows for key in ("chosen", "rejected")]
-    written = calibrate(rm, jsonl(tmp_path / "pairs.jsonl", rows), max_tokens=512)
+    written = calibrate(rm, jsonl(tmp_path / "pairs.jsonl", rows))
     assert (written.format, written.count) == ("acecode", 6)
     assert written.mean == pytest.approx(statistics.fmean(scores), abs=1e-4)
 
@@ -145,7 +145,7 @@ def test_deviations_are_right_where_sums_of_squares_would_cancel():
 
 def test_equal_answers_leave_no_calibration(rm, tmp_path):
     with pytest.raises(CalibrationError, match=r"same\.jsonl: all 3 scores"):
-        calibrate(rm, jsonl(tmp_path / "same.jsonl", [ANSWERS[0]] * 3), max_tokens=512)
+        calibrate(rm, jsonl(tmp_path / "same.jsonl", [ANSWERS[0]] * 3))
     assert not (rm / "calibration.json").exists()
     with pytest.raises(CalibrationError, match="--calibrate"):
         read_calibration(rm)

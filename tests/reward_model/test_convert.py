@@ -73,7 +73,7 @@ def by_trl(folder):
 
 
 def by_ours(folder):
-    return RewardScorer(folder, max_tokens=1024).score(PAIRS)
+    return RewardScorer(folder).score(PAIRS)
 
 
 def literal_scores(folder):

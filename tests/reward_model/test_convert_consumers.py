@@ -49,7 +49,8 @@ def test_scores_are_the_source_s_with_the_stated_bias(rm, rows, tmp_path, consum
         input=json.dumps(rows), capture_output=True, text=True, timeout=600,
     )  # fmt: skip
     assert driver.returncode == 0, driver.stderr[-3000:]
-    scores = json.loads(driver.stdout.splitlines()[-1])
+    (line,) = [line for line in driver.stdout.splitlines() if line.startswith("scores ")]
+    scores = json.loads(line.removeprefix("scores "))
     apart = max(abs(one - other) for one, other in zip(scores, expected, strict=True))
     print(f"{consumer}: at most {apart:.1e} apart")
     assert apart <= 1e-3
