@@ -17,10 +17,6 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 Cli = Callable[..., subprocess.CompletedProcess[str]]
 
 
-# A shell that starts us in the background has us ignore Ctrl-C, and so would all processes that tests start.
-signal.signal(signal.SIGINT, signal.default_int_handler)
-
-
 @pytest.fixture
 def cli(tmp_path: Path) -> Cli:
     """Runs `acecoder-rl ...` in an empty directory; gives its exit status and output."""
@@ -52,6 +48,11 @@ def jsonl(tmp_path: Path) -> Callable[[str, Iterable[Any]], Path]:
         return path
 
     return write
+
+
+def pytest_configure() -> None:
+    """A shell that starts us in the background has us ignore Ctrl-C, and so would all processes that tests start."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -114,6 +114,7 @@ def serve_http(served: Served, host: str, port: int, ready: Callable[[str], None
             ray.init(
                 address="local", include_dashboard=False, namespace="acecoder-rm", object_store_memory=256 * 2**20,
                 logging_level="warning",
+                runtime_env={"worker_process_setup_hook": "acecoder_rl.reward_model.loopback.keep"},
             )  # fmt: skip
         except Exception as error:  # Ray raises Exception itself, where its processes are not up within 30 seconds
             raise ServeError(f"Ray does not start: {error}") from error
