@@ -2,7 +2,7 @@
 
 Covers: `run_bench_rm`: seconds, peak memory and scores of both ways on a small random Qwen2 with Qwen2.5's vocabulary,
     on CPU, each in fresh processes, in turn; how much is padding; the arithmetic for Qwen2.5-Coder-7B's shapes.
-Does not cover: the ways themselves (rm_phases.py), a served reward model, GPUs, how good the scores are.
+Does not cover: the ways themselves (rm_phases.py), a served one (rm_serving.py), GPUs, how good the scores are.
 """
 
 from __future__ import annotations
@@ -21,6 +21,8 @@ from rich.console import Console
 from rich.table import Table
 
 from acecoder_rl.bench.measure import BenchError
+from acecoder_rl.bench.rm_serving import ROUNDS as SERVED_ROUNDS
+from acecoder_rl.bench.rm_serving import serving, show_serving
 from acecoder_rl.sandbox.granted import granted_cores
 
 PAIRS, ROUNDS = 256, 2
@@ -50,12 +52,15 @@ def run_bench_rm(json_path: Path | None = None, quick: bool = False) -> int:
     """
     try:
         figures = measure(QUICK_PAIRS if quick else PAIRS, QUICK_ROUNDS if quick else ROUNDS)
+        _say("a served model ...")
+        figures["served"] = serving(rounds=QUICK_ROUNDS if quick else SERVED_ROUNDS)
         if json_path:
             json_path.write_text(json.dumps(figures, indent=1) + "\n")
     except (BenchError, OSError) as error:
         _say(str(error))
         return 1
     show(figures)
+    show_serving(figures["served"])
     return 0
 
 

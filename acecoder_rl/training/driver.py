@@ -7,7 +7,6 @@ Does not cover: watching it and what is left when it is killed (launch.py), Open
 
 from __future__ import annotations
 
-import ctypes
 import importlib
 import json
 import os
@@ -172,12 +171,6 @@ def _of_ray(error: BaseException) -> bool:
     return any(each.__module__ == "ray.exceptions" for each in type(error).__mro__)
 
 
-def _die_with_parent() -> None:
-    """SIGTERM when the launcher ends, also by kill -9: a run that nobody watches holds GPUs for nothing."""
-    set_pdeathsig = 1
-    ctypes.CDLL(None).prctl(set_pdeathsig, signal.SIGTERM)
-
-
 def main() -> None:
     """The entry point."""
     path = Path(sys.argv[1])
@@ -189,7 +182,6 @@ def main() -> None:
         raise SystemExit(128 + number)
 
     signal.signal(signal.SIGTERM, stop)
-    _die_with_parent()
     try:
         drive(plan)
     except Exception as error:

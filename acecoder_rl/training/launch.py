@@ -7,6 +7,7 @@ Does not cover: what the driver does (driver.py), a run as a job of a Ray cluste
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import json
 import os
 import re
@@ -34,6 +35,7 @@ RUN = "ACECODER_RL_RUN"
 KEPT = {"SPT_NOENV": "1"}
 DRIVER = (sys.executable, "-u", "-m", "acecoder_rl.training.driver")
 STOP_SECONDS = 20.0
+LIBC = ctypes.CDLL(None)  # loaded here: nothing may be between fork and exec
 
 
 def launch(plan: Plan, run: RunFolder, screen: Screen, driver: Sequence[str] = DRIVER) -> None:
@@ -85,6 +87,7 @@ def _drive(
             stderr=subprocess.STDOUT,
             env=os.environ | KEPT | {RUN: token},
             start_new_session=True,  # Ctrl-C is for us to pass on, in order
+            preexec_fn=_end_with_us,
         )
         assert process.stdout is not None
         # What outlives a driver that was killed holds on to its pipe, so it is ended before the pipe's end.
@@ -155,6 +158,12 @@ def signals_raise() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _end_with_us() -> None:
+    """SIGTERM when the launcher ends, also by kill -9: a run that nobody watches holds GPUs for nothing."""
+    set_pdeathsig = 1
+    LIBC.prctl(set_pdeathsig, signal.SIGTERM)
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

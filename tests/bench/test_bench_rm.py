@@ -26,9 +26,16 @@ def test_both_ways_score_the_same_and_are_measured(figures):
 
 def test_the_tables_show_what_the_json_holds(figures, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(bench, "measure", lambda pairs, rounds: figures | {"memory": 0.5})
+    round_ = {"one_by_one": 8.0, "one_by_one_batches": 64, "at_once": 2.0, "at_once_batches": 4}
+    served = {
+        "machine": {"cores": 2, "load_before": 0.1}, "settings": {"clients": 64, "rounds": 1, "tokens": 90,
+        "config": bench.CONFIG}, "rounds": [round_], "faster": 4.0, "bar": 3.0,
+    }  # fmt: skip
+    monkeypatch.setattr(bench, "serving", lambda rounds: served)
     assert bench.run_bench_rm(tmp_path / "rm.json") == 0
     shown = capsys.readouterr().out
     assert json.loads((tmp_path / "rm.json").read_text())["memory"] == 0.5
+    assert "4.0 times as fast" in shown
     assert "missed" in shown and "608,256 bytes a token" in shown and "1.09 GB" in shown
 
 

@@ -11,9 +11,11 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 
 from acecoder_rl.training.driver import REWARD, Plan, innermost
+from acecoder_rl.training.run_folder import RunFolder
 
 PLAN = Plan(["--a.b", "it's ü"], {"kind": "pass_rate"}, {"workers": 2}, "```python\n", "gpu", 3, 8)
 
@@ -134,11 +136,14 @@ def drive(plan):
 driver.drive = drive
 driver.main()
 """
-# Its pipe is not the launcher's: an end of file tells the driver nothing.
 LAUNCHES = """
-import subprocess, sys
-print(subprocess.Popen([sys.executable, "-c", sys.argv[1], sys.argv[2]]).pid, flush=True)
-sys.stdin.read()
+import json, pathlib, sys
+from acecoder_rl.training.driver import Plan
+from acecoder_rl.training.launch import launch
+from acecoder_rl.training.run_folder import RunFolder
+from acecoder_rl.training.screen import Screen
+plan = Plan(**json.loads(pathlib.Path(sys.argv[2]).read_text()))
+launch(plan, RunFolder(sys.argv[3]), Screen("a run", None), (sys.executable, "-u", "-c", sys.argv[1]))
 """
 
 
@@ -154,16 +159,21 @@ def test_sigterm_lets_the_driver_clean_up(tmp_path):
 
 def test_a_driver_ends_when_its_launcher_is_killed(tmp_path):
     PLAN.write(tmp_path / "plan.json")
-    command = [sys.executable, "-c", LAUNCHES, WAITS, str(tmp_path / "plan.json")]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as launcher:
-        pid = int(launcher.stdout.readline())
-        assert launcher.stdout.readline() == "up\n"
+    run = RunFolder(tmp_path / "run")
+    run.path.mkdir()
+    command = [sys.executable, "-c", LAUNCHES, WAITS, str(tmp_path / "plan.json"), str(run.path)]
+    with subprocess.Popen(command) as launcher:
+        end = time.monotonic() + 60
+        while not run.log.exists() or b"up" not in run.log.read_bytes():
+            assert time.monotonic() < end and launcher.poll() is None
+            time.sleep(0.05)
+        (driver,) = psutil.Process(launcher.pid).children()
         launcher.kill()
         end = time.monotonic() + 10
-        while not (tmp_path / "cleaned").exists():
+        while not (run.path / "cleaned").exists():
             assert time.monotonic() < end
             time.sleep(0.05)
-    _ended(pid, end)
+    _ended(driver.pid, end)
 
 
 def _ended(pid: int, end: float) -> None:
