@@ -2,7 +2,7 @@
 
 Covers: `check`: the scores of a few chats, the source by one implementation and the target by another (ours and
     Transformers' sequence classifier, plus the bias that it drops); or all tensors, read back, byte for byte.
-Does not cover: vLLM and OpenRLHF (tests/reward_model/test_convert_vllm.py has them).
+Does not cover: vLLM and OpenRLHF (tests/reward_model/test_convert_consumers.py has them).
 """
 
 from __future__ import annotations
