@@ -145,6 +145,8 @@ def test_an_openrlhf_of_another_make_is_not_run(tmp_path: Path, monkeypatch: pyt
     (package / "cli" / "train_ppo_ray.py").write_text(
         "if __name__ == '__main__':\n    raise SystemExit('run')\n"
     )
+    for name in [name for name in sys.modules if name.partition(".")[0] == "openrlhf"]:
+        monkeypatch.delitem(sys.modules, name)  # another test may have imported the real one
     monkeypatch.syspath_prepend(tmp_path)
     with pytest.raises(NotInstalled, match=r"train_ppo_ray\.py has no `train\(args\)` in its main block"):
         check_arguments([], "my.yaml")
