@@ -119,6 +119,7 @@ def test_a_run_fails_loudly_is_killed_and_goes_on(recipe, start, tmp_path):
     assert (run / "model" / "config.json").exists() and len(json.loads((run / "run.json").read_text())) == 3
 
 
+@pytest.mark.slow  # test_launch.py has it with a driver that only waits
 def test_sigterm_ends_all_that_was_started(recipe, start, tmp_path):
     file = recipe(train={"episodes": 50})
     process = start(file)
