@@ -35,10 +35,13 @@ class Model(Section):
         path: a folder (`~` and relative ones too), or a model id of the Hugging Face Hub: a chat model, which gets a
             new value head, or a reward model in AceCodeRM's layout, which is trained further.
         attention: transformers' name of an implementation; None = "flash_attention_2" on GPU, "sdpa" on CPU.
+        head_dropout: of the value head's input, while training: AceCodeRM's is 0.1. Each side of a pair draws its own,
+            which can drown the difference between two like programs: 0 where few pairs must do.
     """
 
     path: Text
     attention: Text | None = None
+    head_dropout: BelowOne = 0.1
 
 
 class Data(Section):

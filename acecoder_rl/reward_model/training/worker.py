@@ -111,7 +111,7 @@ def _arguments(recipe: RmRecipe, folder: RmFolder, held_out: bool, resumed: bool
         deepspeed=str(folder.deepspeed) if gpu else None,
         remove_unused_columns=False,
         max_length=None,  # long pairs were left out when they were tokenized
-        disable_dropout=False,  # the value head's, as AceCodeRM was trained
+        disable_dropout=False,  # model.head_dropout
         dataloader_pin_memory=gpu,
         report_to=told or "none",
         run_name=folder.path.name,
@@ -136,6 +136,7 @@ def _model(recipe: RmRecipe, path: str) -> Any:
         model = AutoModelForCausalRM.from_base(path, seed=recipe.train.seed, **options)
     except HeadError:  # it has a head already; if that is broken, this says how
         model = AutoModelForCausalRM.from_pretrained(path, lm_head=True, **options)
+    model.v_head.dropout.p = model.config.summary_dropout_prob = recipe.model.head_dropout
     model.config.num_labels = 1
     model.config.use_cache = False
     return model
