@@ -242,10 +242,10 @@ def prepare(
             elif sides[0].ids == sides[1].ids:
                 dropped["identical"] += 1
             else:
+                lengths = len(pair.chosen), len(pair.rejected)
+                ids = (list(encoded.ids) for encoded in sides)
                 writer = val if side == "val" else train
-                writer.add(
-                    *(list(encoded.ids) for encoded in sides), margin_of(pair, data.margin), pair.gap, counts[side]
-                )
+                writer.add(*ids, margin_of(pair, data.margin), pair.gap, *lengths, counts[side])
                 counts[side] += 1
     if not counts["train"]:
         raise RecipeError(
@@ -282,7 +282,7 @@ class _Writer:
         ids = pyarrow.list_(pyarrow.int32())
         self._schema = pyarrow.schema(
             {"chosen_ids": ids, "rejected_ids": ids, "margin": pyarrow.float32(), "gap": pyarrow.float32()}
-            | {"index": pyarrow.int32()}
+            | dict.fromkeys(("chosen_chars", "rejected_chars", "index"), pyarrow.int32())
         )
         self._path = path
         self._rows: list[tuple[Any, ...]] = []

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-SIMILAR = 0.1  # of the longer side's tokens
+SIMILAR = 0.1  # of the longer answer's characters
 GAPS = (0.2, 0.4, 0.6, 0.8)
 
 
@@ -22,14 +22,14 @@ class Scored:
 
     Attributes:
         chosen, rejected: the scores.
-        chosen_tokens, rejected_tokens: of the whole chats, so their difference is the answers'.
+        chosen_chars, rejected_chars: of the answers.
         gap: between the pass rates, in [0, 1]; None where it is not known.
     """
 
     chosen: float
     rejected: float
-    chosen_tokens: int
-    rejected_tokens: int
+    chosen_chars: int
+    rejected_chars: int
     gap: float | None = None
 
 
@@ -86,7 +86,7 @@ def _gap(pair: Scored) -> str:
 
 
 def _length(pair: Scored) -> str:
-    longer = max(pair.chosen_tokens, pair.rejected_tokens)
-    if abs(pair.chosen_tokens - pair.rejected_tokens) <= SIMILAR * longer:
+    longer = max(pair.chosen_chars, pair.rejected_chars)
+    if abs(pair.chosen_chars - pair.rejected_chars) <= SIMILAR * longer:
         return "similar length"
-    return "chosen longer" if pair.chosen_tokens > pair.rejected_tokens else "chosen shorter"
+    return "chosen longer" if pair.chosen_chars > pair.rejected_chars else "chosen shorter"

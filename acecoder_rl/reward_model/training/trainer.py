@@ -70,10 +70,10 @@ class PairTrainer(RewardTrainer):
 
     def _figures(self, predicted: EvalPrediction) -> dict[str, float]:
         rows = self.eval_dataset[[int(index) for index in predicted.label_ids]]
-        lengths = [[len(ids) for ids in rows[name]] for name in ("chosen_ids", "rejected_ids")]
+        columns = (rows[name] for name in ("chosen_chars", "rejected_chars", "gap"))
         pairs = [
-            evaluate.Scored(float(chosen), float(rejected), long, other, gap)
-            for (chosen, rejected), long, other, gap in zip(predicted.predictions, *lengths, rows["gap"], strict=True)
+            evaluate.Scored(float(chosen), float(rejected), *others)
+            for (chosen, rejected), *others in zip(predicted.predictions, *columns, strict=True)
         ]
         figures = evaluate.report(pairs)
         self.figures = (self.state.global_step, figures)

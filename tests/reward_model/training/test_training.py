@@ -52,7 +52,8 @@ def test_it_learns_and_saves_what_it_trained(recipe_file: Callable[..., Path], k
 
     model = AutoModelForCausalRM.from_pretrained(run.model, dtype=torch.float32)
     names = {"qwen2": "Qwen2ForCausalRM", "llama": "LlamaForCausalRM"}
-    assert json.loads((run.model / "config.json").read_text())["architectures"] == [names[kind]]
+    config = json.loads((run.model / "config.json").read_text())
+    assert (config["architectures"], config["summary_dropout_prob"]) == ([names[kind]], 0.1)
     # Through the model as it was saved, the scorer gives the pairs the very margins that the training reported.
     held = [pair for _, pair in data.rows(recipe.data) if pair.digest in _held_out(recipe)]
     scorer = RewardScorer(run.model)
