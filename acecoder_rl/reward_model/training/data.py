@@ -20,6 +20,7 @@ from typing import Any
 from acecoder_rl import starter
 from acecoder_rl.records import InputError, check_readable, iter_rows
 from acecoder_rl.reward_model.training.recipe import Data
+from acecoder_rl.reward_model.training.token_file import TokenFile
 from acecoder_rl.training.mistakes import shown
 from acecoder_rl.training.recipe import RecipeError
 from acecoder_rl.training.sources import is_hub_id, load_hub
@@ -232,7 +233,7 @@ def prepare(
         )
     counts, dropped = Counter[str](), Counter[str]()
     folder.mkdir(parents=True, exist_ok=True)
-    with _Writer(folder / "train.arrow") as train, _Writer(folder / "val.arrow") as val:
+    with TokenFile(folder / "train.arrow") as train, TokenFile(folder / "val.arrow") as val:
         for _, pair in rows(data):
             on_row()
             side = "val" if pair.digest in out else "train"
@@ -271,42 +272,3 @@ def _warnings(data: Data, counts: Counter[str], dropped: Counter[str]) -> Iterat
         yield f"{dropped['identical']} of {total} pairs have two sides that are the same and are left out"
     if data.val_share and not counts["val"]:
         yield "no held-out pair is left: there will be no evaluation"
-
-
-class _Writer:
-    """An Arrow stream that `datasets` maps into memory: 300,000 pairs are not held in it."""
-
-    def __init__(self, path: Path) -> None:
-        import pyarrow
-
-        ids = pyarrow.list_(pyarrow.int32())
-        self._schema = pyarrow.schema(
-            {"chosen_ids": ids, "rejected_ids": ids, "margin": pyarrow.float32(), "gap": pyarrow.float32()}
-            | dict.fromkeys(("chosen_chars", "rejected_chars", "index"), pyarrow.int32())
-        )
-        self._path = path
-        self._rows: list[tuple[Any, ...]] = []
-
-    def __enter__(self) -> _Writer:
-        import pyarrow
-
-        self._stream = pyarrow.ipc.new_stream(str(self._path), self._schema)
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self._flush()
-        self._stream.close()
-
-    def add(self, *row: Any) -> None:
-        self._rows.append(row)
-        if len(self._rows) == 1000:
-            self._flush()
-
-    def _flush(self) -> None:
-        import pyarrow
-
-        if self._rows:
-            columns = [list(column) for column in zip(*self._rows, strict=True)]
-            arrays = [pyarrow.array(column, field.type) for column, field in zip(columns, self._schema, strict=True)]
-            self._stream.write_batch(pyarrow.RecordBatch.from_arrays(arrays, schema=self._schema))
-            self._rows = []
