@@ -18,6 +18,7 @@ from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 from acecoder_rl.problems import Problem
+from acecoder_rl.queries import prompt_end, without_end
 from reward_fns.config import ConfigError, from_config
 from reward_fns.loop import wait_for
 from reward_fns.pass_rate import TestReward
@@ -38,11 +39,6 @@ REWARD = "ACECODER_RL_REWARD"
 # Of one call of reward_func: beyond any program's last resort (Limits.wall_seconds) with a queue before it.
 CALL_SECONDS = 600.0
 SECTIONS = {"reward", "sandbox", "assistant_prefix"}
-ENDS = (  # stop tokens, as they end a completion that was not cut off
-    *("<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|eom_id|>", "<|end_of_text|>", "<|EOT|>", "<|end|>"),
-    *("<|return|>", "<|eos|>", "<end_of_turn>", "<eos>", "</s>", "<\uff5cend\u2581of\u2581sentence\uff5c>"),
-)
-TAIL = 32  # characters by which the end of a prompt is found
 
 # All samples of a prompt come one after the other: their problem is read once.
 problem_of = lru_cache(maxsize=64)(Problem.from_label)
@@ -138,23 +134,9 @@ def _scored(query: Any, prompt: Any, label: Any) -> tuple[float, float, dict[str
 
 def _completion(query: str, prompt: str) -> tuple[str, bool | None]:
     """The completion in OpenRLHF's query, and whether it was cut off; None when its fences have to tell."""
-    text = query[_prompt_end(query, prompt) :].rstrip()
-    for end in ENDS:
-        if text.endswith(end):
-            return text.removesuffix(end), False
+    text = query[prompt_end(query, prompt) :].rstrip()
+    whole = without_end(text)
+    if whole is not None:
+        return whole, False
     # Without a stop token it was cut off, unless the closing fence is the stop token.
     return text, None if text.endswith(("```", "~~~")) else True
-
-
-def _prompt_end(query: str, prompt: str) -> int:
-    """Where the prompt ends in a query that begins with it, or with what a cut from the left left of it."""
-    if query.startswith(prompt):
-        return len(prompt)
-    left = query.lstrip("\ufffd")  # half a character, where the cut fell
-    tail = prompt[-TAIL:]
-    at = left.find(tail)
-    while at >= 0:
-        if prompt.endswith(left[: at + len(tail)]):
-            return len(query) - len(left) + at + len(tail)
-        at = left.find(tail, at + 1)
-    raise ValueError("the prompt is not in the query: is decoding lossy, or was the prompt cut to nothing?")

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from acecoder_rl.commands.recipe_options import DryRun, Overrides, Resume
 from acecoder_rl.commands.told import console, errors_told, training_told
 
 EPILOG = """[bold]Examples[/bold]
@@ -24,16 +25,9 @@ def train(
     recipe: Annotated[
         Path, typer.Argument(metavar="RECIPE", help="A YAML file; recipes/ has some.", show_default=False)
     ],
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="A.B=C", help="Another value for a field; can be repeated."),
-    ] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Check it all, print what would run, start nothing. Offline.")
-    ] = False,
-    resume: Annotated[
-        bool, typer.Option("--resume", help="Go on from the last checkpoint in the run's folder.")
-    ] = False,
+    overrides: Overrides = None,
+    dry_run: DryRun = False,
+    resume: Resume = False,
     address: Annotated[
         str | None,
         typer.Option(

@@ -13,8 +13,8 @@ from typing import Any, NoReturn, Protocol
 
 from acecoder_rl.cases import ProblemError, shown
 from acecoder_rl.problems import Problem
+from acecoder_rl.queries import completion_in, question_in
 from acecoder_rl.reward_model.client import first_test
-from acecoder_rl.reward_model.queries import completion_in, question_in
 
 MAX_BYTES = 64 * 2**20  # of a body
 MAX_ITEMS = 4096  # in a body

@@ -8,11 +8,13 @@ Does not cover: serving and asking (acecoder_rl/reward_model/), mixing scores wi
 from __future__ import annotations
 
 import importlib
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from acecoder_rl.reward_model.calibration import FILE, Calibration, CalibrationError, read_calibration
 from acecoder_rl.training.model_path import missing, resolve
 from acecoder_rl.training.recipe import Recipe, RewardModel
 
@@ -30,32 +32,46 @@ def asking(reward: dict[str, Any]) -> list[dict[str, Any]]:
     ]
 
 
-def filled(reward: dict[str, Any], endpoint: str, calibration: dict[str, float] | None = None) -> dict[str, Any]:
+def filled(reward: dict[str, Any], endpoint: str, calibration: Calibration | None = None) -> dict[str, Any]:
     """The section with the endpoint, and the calibration's mean and std, in the parts that name none."""
-    if not asking(reward):
-        return reward
     ours = [id(part) for part in asking(reward)]
-    parts = [
-        {**(calibration or {}), **part, "endpoint": endpoint} if id(part) in ours else part for part in reward["parts"]
-    ]
+    if not ours:
+        return reward
+    known = {"mean": calibration.mean, "std": calibration.std} if calibration else {}
+    parts = [{**known, **part, "endpoint": endpoint} if id(part) in ours else part for part in reward["parts"]]
     return {**reward, "parts": parts}
 
 
-def calibrated(section: RewardModel | None) -> dict[str, float] | None:
-    """Mean and std of the scores, where `acecoder-rl convert-rm --calibrate` left them beside the model."""
+def calibrated(section: RewardModel | None) -> Calibration | None:
+    """What `acecoder-rl convert-rm --calibrate` left beside the model, if it did.
+
+    Raises:
+        CalibrationError: the file is broken.
+    """
     if section is None or section.path is None or not (folder := Path(resolve(section.path))).is_dir():
         return None
-    from acecoder_rl.reward_model.calibration import FILE, read_calibration
-
-    if not (folder / FILE).exists():
-        return None
-    found = read_calibration(folder)
-    return {"mean": found.mean, "std": found.std}
+    return read_calibration(folder) if (folder / FILE).exists() else None
 
 
 def mistakes(recipe: Recipe) -> Iterator[str]:
     """What does not fit together."""
     section, parts = recipe.reward_model, asking(recipe.reward)
+    formats = _formats(recipe.reward)
+    if len(formats) > 1:
+        yield (
+            f"reward.parts of kind acecode_rm have the formats {', '.join(formats)}, but one model is served, in one "
+            "format: give one, or name the endpoint of another model"
+        )
+    try:
+        calibration = calibrated(section)
+    except CalibrationError as error:
+        yield f"reward_model.path: {error}"
+    else:
+        if calibration and formats[:1] not in ([], [calibration.format]) and not all(map(_scaled, parts)):
+            yield (
+                f"reward.parts ask for format {formats[0]}, but the calibration beside reward_model.path is of "
+                f"{calibration.format}: calibrate with --format {formats[0]}, or give mean and std"
+            )
     if section is None:
         if parts:
             yield (
@@ -93,12 +109,21 @@ def warnings(recipe: Recipe) -> Iterator[str]:
     """What a user should know."""
     if calibrated(recipe.reward_model) is None:
         for part in asking(recipe.reward):
-            if not {"mean", "std"} <= part.keys():
+            if not _scaled(part):
                 yield (
                     "reward.parts: a part of kind acecode_rm has no mean and std, and there is no calibration beside "
                     "the model: raw scores of tens enter as they are; run `acecoder-rl convert-rm MODEL --calibrate "
                     "FILE`, or give both"
                 )
+
+
+def _scaled(part: dict[str, Any]) -> bool:
+    return {"mean", "std"} <= part.keys()
+
+
+def _formats(reward: dict[str, Any]) -> list[str]:
+    """The prompt formats that the parts ask for."""
+    return sorted({str(part.get("format", "raw")) for part in asking(reward)})
 
 
 @contextmanager
@@ -115,8 +140,13 @@ def serving(section: dict[str, Any] | None) -> Iterator[None]:
     endpoint = serve.start_in_ray(**section)
     try:
         yield
-    finally:
-        serve.stop(endpoint)
+    except BaseException:
+        try:
+            serve.stop(endpoint)
+        except Exception as also:  # why the run failed is more important
+            print(f"warning: the reward model was not ended: {also}", file=sys.stderr)
+        raise
+    serve.stop(endpoint)
 
 
 def to_serve(recipe: Recipe, name: str, threads: int) -> dict[str, Any] | None:
@@ -134,6 +164,7 @@ def to_serve(recipe: Recipe, name: str, threads: int) -> dict[str, Any] | None:
         "replicas": section.replicas,
         "gpus_per_replica": section.gpus(recipe.resources.device),
         "name": name,
+        "format": next(iter(_formats(recipe.reward)), "raw"),
     }
     if section.max_tokens is not None:
         told["max_tokens"] = section.max_tokens

@@ -14,9 +14,9 @@ import httpx
 import pytest
 
 from acecoder_rl.problems import Problem
+from acecoder_rl.queries import completion_in, question_in
 from acecoder_rl.reward_model import replica as replica_module
 from acecoder_rl.reward_model.bodies import read_get_reward
-from acecoder_rl.reward_model.queries import completion_in, question_in
 from tests.reward_model.rm_servers import LengthScorer, replica, slow
 
 CHAT = "<|im_start|>system\nBe brief.<|im_end|>\n<|im_start|>user\nWrite f.<|im_end|>\n<|im_start|>assistant\n"

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
+from acecoder_rl.reward_model.calibration import FILE, Calibration, write_calibration
 from acecoder_rl.training.checks import check
 from acecoder_rl.training.load import RecipeError, load_recipe
 from acecoder_rl.training.placement import all_gpus
-from acecoder_rl.training.reward_model import calibrated, filled, to_serve
+from acecoder_rl.training.reward_model import calibrated, filled, serving, to_serve
 from acecoder_rl.training.train import plan_of
 
 RECIPES = Path(__file__).parent / "recipes"
@@ -42,7 +43,7 @@ def test_the_parts_that_name_no_endpoint_get_the_runs_own(recipe: Any) -> None:
     assert plan.reward_model is not None
     assert first["endpoint"] == f"ray://{plan.reward_model['name']}" and second == own
     assert plan.reward_model | {"name": ""} == {
-        "model": "TIGER-Lab/AceCodeRM-7B", "replicas": 2, "gpus_per_replica": 1, "name": "",
+        "model": "TIGER-Lab/AceCodeRM-7B", "replicas": 2, "gpus_per_replica": 1, "name": "", "format": "raw",
     }  # fmt: skip
     assert made.reward["parts"][0] == PART, "the recipe stays as it was written"
     assert plan_of(made, []).reward_model["name"] != plan.reward_model["name"], "two runs of a cluster"
@@ -65,25 +66,60 @@ def test_on_a_cpu_replicas_are_not_counted_in_gpus(recipe: Any, tmp_path: Path) 
     made = recipe(f"reward_model.path={tmp_path}", name="cpu.yaml")
     served = to_serve(made, "app", threads=2)
     assert served == {
-        "model": str(tmp_path), "replicas": 1, "gpus_per_replica": 0, "name": "app", "threads": 2, "dtype": "float32",
+        "model": str(tmp_path), "replicas": 1, "gpus_per_replica": 0, "name": "app", "format": "raw", "threads": 2,
+        "dtype": "float32",
     }  # fmt: skip
 
 
 def test_the_calibration_beside_the_model_is_taken(recipe: Any, tmp_path: Path) -> None:
-    from acecoder_rl.reward_model.calibration import FILE, Calibration, write_calibration
-
     made = recipe(f"reward_model.path={tmp_path}", parts=[PART], name="cpu.yaml")
     assert calibrated(made.reward_model) is None
     assert any("has no mean and std" in line for line in check(made, "my.yaml"))
     write_calibration(tmp_path, Calibration.of([1.0, 3.0], format="raw"))
     assert (tmp_path / FILE).exists()
     assert not any("has no mean and std" in line for line in check(made, "my.yaml"))
-    assert calibrated(made.reward_model) == {"mean": 2.0, "std": pytest.approx(1.0, abs=0.5)}
+    found = calibrated(made.reward_model)
     part = plan_of(made, []).reward["parts"][0]
-    assert part["mean"] == 2.0
+    assert found is not None and (part["mean"], part["std"]) == (2.0, found.std)
     # What a part says itself stands.
-    given = filled({"parts": [PART | {"mean": 7.0, "std": 1.0}]}, "ray://x", {"mean": 2.0, "std": 1.0})
+    given = filled({"parts": [PART | {"mean": 7.0, "std": 1.0}]}, "ray://x", found)
     assert given["parts"][0]["mean"] == 7.0
+
+
+def test_a_calibration_of_another_format_or_a_broken_one_is_told(recipe: Any, tmp_path: Path) -> None:
+    asked = PART | {"format": "acecode"}
+    made = recipe(f"reward_model.path={tmp_path}", parts=[asked], name="cpu.yaml")
+    write_calibration(tmp_path, Calibration.of([1.0, 3.0], format="raw"))
+    with pytest.raises(RecipeError, match=r"ask for format acecode, but the calibration .* is of raw: calibrate with"):
+        check(made, "my.yaml")
+    check(recipe(f"reward_model.path={tmp_path}", parts=[asked | {"mean": 0, "std": 1}], name="cpu.yaml"), "my.yaml")
+    (tmp_path / FILE).write_text("{")
+    with pytest.raises(RecipeError, match=r"reward_model.path: .*calibration.json cannot be read"):
+        check(made, "my.yaml")
+
+
+def test_the_model_is_served_in_the_format_that_the_parts_ask_for(recipe: Any) -> None:
+    asked = PART | {"mean": 0, "std": 1, "format": "acecode"}
+    served = plan_of(recipe(SERVES, parts=[asked]), []).reward_model
+    assert served is not None and served["format"] == "acecode"
+    both = [asked, PART | {"name": "raw", "mean": 0, "std": 1}]
+    with pytest.raises(RecipeError, match="have the formats acecode, raw, but one model is served"):
+        check(recipe(SERVES, "resources.gpus_per_node=16", parts=both), "my.yaml")
+
+
+def test_a_failing_run_is_not_hidden_by_a_model_that_does_not_end(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def stop(endpoint: str) -> None:
+        raise RuntimeError("Serve is gone")
+
+    monkeypatch.setattr("acecoder_rl.reward_model.serve.start_in_ray", lambda **section: "ray://app")
+    monkeypatch.setattr("acecoder_rl.reward_model.serve.stop", stop)
+    with pytest.raises(KeyError, match="the true cause"), serving({"model": "m"}):
+        raise KeyError("the true cause")
+    assert "Serve is gone" in capsys.readouterr().err
+    with pytest.raises(RuntimeError, match="Serve is gone"), serving({"model": "m"}):
+        pass
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,6 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.training.runs.conftest import PREFIX
 from tests.training.runs.looks import left_behind, reports
 
 pytestmark = pytest.mark.training
@@ -61,11 +60,8 @@ def test_ppo_learns_with_a_critic_and_its_weights_reach_the_engine(
 
 
 def test_tests_and_a_reward_model_that_the_run_serves_are_mixed(recipe, start, tiny_model, tmp_path):
-    from acecoder_rl.reward_model.scoring import RewardScorer
-
-    model = _reward_model(tiny_model, tmp_path / "rm")
-    mean, std = 0.25, 2.0
-    part = {"name": "rm", "kind": "acecode_rm", "weight": 0.5, "mean": mean, "std": std, "squash": "none"}
+    model = _reward_model(tiny_model, tmp_path / "rm", bias=3.0)
+    part = {"name": "rm", "kind": "acecode_rm", "weight": 0.5, "mean": 0.25, "std": 2.0, "squash": "none"}
     file = recipe(
         reward={"parts": [part]}, reward_model={"path": str(model)}, train={"learning_rate": 1e-6}
     )
@@ -73,15 +69,11 @@ def test_tests_and_a_reward_model_that_the_run_serves_are_mixed(recipe, start, t
     assert process.returncode == 0, out
     steps = reports(tmp_path / "run", "train")
     assert [row["step"] for row in steps] == [1, 2, 3]
-    # The value is what the tests and the model say: that the logged parts add up to the reward holds for means, too.
-    for row in steps:
-        assert row["rollout/reward_mean"] == pytest.approx(row["pass_rate"] + 0.5 * row["rm"], abs=1e-4)
-    # And the served model says what it says when it is loaded here. Of the completions only their beginning is known:
-    # random tokens follow it, so scores are near, not equal.
-    questions = [f"Write add, number {number}." for number in range(12)]
-    scores = RewardScorer(str(model)).score([(question, PREFIX) for question in questions])
-    spread = max(scores) - min(scores)
-    assert steps[0]["rm"] != 0 and abs(steps[0]["rm"] * std + mean - sum(scores) / 12) < 10 * (spread + 1)
+    # Its head has a bias alone, so that whatever was sampled has one score: (3 - mean) / std.
+    assert [row["rm"] for row in steps] == pytest.approx([1.375] * 3, abs=1e-4)
+    added = [row["rollout/reward_mean"] - row["pass_rate"] for row in steps]
+    assert added == pytest.approx([0.5 * 1.375] * 3, abs=1e-4)
+    assert sum(row["pass_rate"] for row in steps) / 3 == pytest.approx(0.75)
     assert not left_behind()
 
 
@@ -131,13 +123,18 @@ def test_sigterm_ends_all_that_was_started(recipe, start, tmp_path):
     assert not left_behind()
 
 
-def _reward_model(base: Path, folder: Path) -> Path:
+def _reward_model(base: Path, folder: Path, bias: float) -> Path:
+    """A reward model that scores everything alike."""
+    import torch
+
     from acecoder_rl import Qwen2ForCausalRM
 
-    Qwen2ForCausalRM.from_base(str(base), seed=0).save_pretrained(folder)
-    for file in base.glob("*token*"):
-        shutil.copy(file, folder)
-    for file in base.glob("chat_template*"):
+    model = Qwen2ForCausalRM.from_base(base)
+    with torch.no_grad():
+        model.v_head.summary.weight.zero_()
+        model.v_head.summary.bias.fill_(bias)
+    model.save_pretrained(folder)
+    for file in [*base.glob("*token*"), *base.glob("chat_template*")]:
         shutil.copy(file, folder)
     return folder
 

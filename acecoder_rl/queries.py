@@ -1,6 +1,6 @@
 """OpenRLHF's decoded text -> the question, and the completion in it.
 
-Covers: `completion_in`, `question_in`: what `/get_reward` has to take apart.
+Covers: `prompt_end`, `without_end`, `completion_in`, `question_in`: what rewards by `--reward.remote_url` take apart.
 Does not cover: the program within a completion (completions.py).
 Written for OpenRLHF 0.11: `query` is the decoded prompt and response with their special tokens, cut from the left where
     it was too long; `prompts` is the rendered chat template.
@@ -30,15 +30,18 @@ def completion_in(query: str, prompt: str) -> str:
     Raises:
         ValueError: the prompt is not in the query.
     """
-    text = query[_prompt_end(query, prompt) :]
-    stripped = text.rstrip()
-    for end in ENDS:
-        if stripped.endswith(end):
-            text = stripped.removesuffix(end)
-            break
+    text = query[prompt_end(query, prompt) :]
+    whole = without_end(text)
+    text = text if whole is None else whole
     turns = list(_TURN.finditer(prompt))
     opened = turns[-1]["text"] if turns and _role(turns[-1]) == "assistant" and not turns[-1]["end"] else ""
     return opened + text
+
+
+def without_end(text: str) -> str | None:
+    """A response without its stop token; None where it has none, as one that was cut off."""
+    text = text.rstrip()
+    return next((text.removesuffix(end) for end in ENDS if text.endswith(end)), None)
 
 
 def question_in(prompt: str) -> str:
@@ -51,7 +54,7 @@ def _role(turn: re.Match[str]) -> str:
     return turn["chatml"] or turn["llama"]
 
 
-def _prompt_end(query: str, prompt: str) -> int:
+def prompt_end(query: str, prompt: str) -> int:
     """Where the prompt ends in a query that begins with it, or with what a cut from the left left of it."""
     if query.startswith(prompt):
         return len(prompt)
