@@ -9,10 +9,8 @@ Memory: one chunk of rows and one part; no table is ever loaded.
 from __future__ import annotations
 
 import fcntl
-import hashlib
 import itertools
 import json
-import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -22,15 +20,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from acecoder_rl.records import InputError
+from acecoder_rl.synthesis.parts import Row, anew, digest, read_part, told_by, write_part
+from acecoder_rl.synthesis.state import State, check, state_of, write_state
 
 if TYPE_CHECKING:
     import pyarrow
 
-STATE = "stage.json"
-_KEY = b"acecoder_rl"  # of a part's footer: what its chunk counted
-_BATCH = 64  # rows read at once: those with samples hold many kilobytes each
-
-Row = dict[str, Any]
 Process = Callable[[list[Row]], "Chunk"]
 OnDone = Callable[[int, int | None], None]
 
@@ -65,49 +60,6 @@ class Chunk:
     dropped: list[Dropped] = field(default_factory=list)
     counts: dict[str, int] = field(default_factory=dict)
     cost: float = 0.0
-
-
-@dataclass
-class State:
-    """What stands in a stage's stage.json.
-
-    Attributes:
-        state: "running" or "finished".
-        settings: what it was made with.
-        input: fingerprint of what it read.
-        chunk_size: rows of the input a part.
-        parts: that are written.
-        read, kept: rows.
-        dropped: rows by reason.
-        counts, cost: summed over the chunks.
-        seconds: of work, over all processes that did it.
-        output: fingerprint of the rows, once finished.
-    """
-
-    state: str
-    settings: dict[str, Any]
-    input: Any
-    chunk_size: int
-    parts: int = 0
-    read: int = 0
-    kept: int = 0
-    dropped: dict[str, int] = field(default_factory=dict)
-    counts: dict[str, int] = field(default_factory=dict)
-    cost: float = 0.0
-    seconds: float = 0.0
-    output: str | None = None
-
-    def add(self, told: dict[str, Any]) -> None:
-        """Take in what a part tells of its chunk."""
-        self.parts += 1
-        self.read += told["read"]
-        self.kept += told["kept"]
-        self.dropped = dict(Counter(self.dropped) + Counter(told["dropped"]))
-        self.counts = {
-            name: self.counts.get(name, 0) + told["counts"].get(name, 0) for name in self.counts | told["counts"]
-        }
-        self.cost += told["cost"]
-        self.seconds += told["seconds"]
 
 
 def run_stage(
@@ -147,10 +99,11 @@ def run_stage(
     if state is None:
         here.mkdir(parents=True, exist_ok=True)
         state = State("running", settings, input, chunk_size)
-        _write_state(here, state)
+        write_state(here, state)
     else:
-        _check(here, state, settings, input)
+        check(here, state, settings, input)
     if state.state == "finished":
+        parts_of(folder, name)  # one may have been deleted
         on_done(state.read, state.read)
         return state
     state = _found(here, state)
@@ -176,27 +129,16 @@ def run_stage(
         }
         # The part is the commit point: what it dropped stands before.
         gone = [{"id": each.id, "reason": each.reason, "detail": json.dumps(each.detail)} for each in made.dropped]
-        _write_table(here / f"dropped-{number:05}.parquet", gone, _dropped_schema())
-        _write_table(here / f"part-{number:05}.parquet", made.rows, schema.with_metadata({_KEY: json.dumps(told)}))
+        write_part(here / f"dropped-{number:05}.parquet", gone, _dropped_schema(), {})
+        write_part(here / f"part-{number:05}.parquet", made.rows, schema, told)
         state.add(told)
-        _write_state(here, state)
+        write_state(here, state)
         on_done(state.read, total)
     state.state = "finished"
-    state.output = _digest([here / f"part-{number:05}.parquet" for number in range(state.parts)])
-    _write_state(here, state)
+    state.output = digest([here / f"part-{number:05}.parquet" for number in range(state.parts)])
+    write_state(here, state)
     on_done(state.read, state.read)
     return state
-
-
-def state_of(folder: Path, name: str) -> State | None:
-    """A stage's state; None when it has not begun. Of a running one, the counts may lag one part behind."""
-    path = folder / name / STATE
-    try:
-        return State(**json.loads(path.read_text()))
-    except FileNotFoundError:
-        return None
-    except (ValueError, TypeError) as error:
-        raise InputError(f"{path} is no state of a stage ({error}): {_anew(name)}") from None
 
 
 def fingerprint_of(folder: Path, name: str) -> str:
@@ -218,13 +160,13 @@ def rows_of(folder: Path, name: str, columns: Sequence[str] | None = None) -> It
         InputError: the stage is not finished, or a part is missing.
     """
     for path in parts_of(folder, name):
-        yield from _rows(path, columns)
+        yield from read_part(path, columns)
 
 
 def dropped_of(folder: Path, name: str) -> Iterator[Dropped]:
     """What a finished stage dropped, in order."""
     for path in parts_of(folder, name):
-        for row in _rows(path.with_name(path.name.replace("part-", "dropped-")), None):
+        for row in read_part(path.with_name(path.name.replace("part-", "dropped-"))):
             yield Dropped(row["id"], row["reason"], json.loads(row["detail"]))
 
 
@@ -257,7 +199,7 @@ def _finished(folder: Path, name: str) -> State:
         raise InputError(f"{folder}: stage {name} {how}: run it first")
     for number in range(state.parts):
         if not (path := folder / name / f"part-{number:05}.parquet").exists():
-            raise InputError(f"{path} is missing: {_anew(name)}")
+            raise InputError(f"{path} is missing: {anew(name)}")
     return state
 
 
@@ -268,103 +210,16 @@ def _found(here: Path, state: State) -> State:
         path = here / f"part-{number:05}.parquet"
         if not path.exists():
             break
-        found.add(json.loads(_open(path).schema_arrow.metadata[_KEY]))
-    for path in here.iterdir():
-        later = path.suffix == ".parquet" and int(path.stem.rpartition("-")[2]) >= found.parts
-        if later or path.suffix == ".tmp":
+        found.add(told_by(path))
+    for path in here.glob("*.tmp"):
+        path.unlink()
+    for path in (*here.glob("part-*.parquet"), *here.glob("dropped-*.parquet")):
+        if int(path.stem.rpartition("-")[2]) >= found.parts:
             path.unlink()
     return found
-
-
-def _check(here: Path, state: State, settings: dict[str, Any], input: Any) -> None:
-    name = here.name
-    for title, before, now in (("settings", state.settings, settings), ("input", state.input, input)):
-        difference = _difference(before, now)
-        if difference is None:
-            continue
-        where, was, is_now = difference
-        what = f"{name}.{where}" if title == "settings" and where else f"the input of {name}"
-        shown = f"{was!r}, and is now {is_now!r}" if title == "settings" else "another"
-        raise InputError(
-            f"{here}: {what} was {shown}: {_anew(name)} (answers of models stay in the cache), give the former "
-            "value, or another folder"
-        )
-    if state.state == "finished":
-        _finished(here.parent, name)
-
-
-def _difference(before: Any, now: Any, where: str = "") -> tuple[str, Any, Any] | None:
-    """The first place where two JSON values differ."""
-    if isinstance(before, dict) and isinstance(now, dict):
-        for key in now | before:
-            inner = _difference(before.get(key), now.get(key), f"{where}.{key}".lstrip("."))
-            if inner:
-                return inner
-        return None
-    return None if before == now else (where, before, now)
-
-
-def _anew(name: str) -> str:
-    return f"--from {name} makes this stage and those after it anew"
 
 
 def _dropped_schema() -> pyarrow.Schema:
     import pyarrow
 
     return pyarrow.schema([(column, pyarrow.string()) for column in ("id", "reason", "detail")])
-
-
-def _write_table(path: Path, rows: list[Row], schema: pyarrow.Schema) -> None:
-    import pyarrow
-    import pyarrow.parquet
-
-    half = path.with_name(path.name + ".tmp")
-    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows, schema=schema), half, compression="zstd")
-    _commit(half, path)
-
-
-def _write_state(here: Path, state: State) -> None:
-    half = here / (STATE + ".tmp")
-    half.write_text(json.dumps(vars(state), indent=1) + "\n")
-    _commit(half, here / STATE)
-
-
-def _commit(half: Path, path: Path) -> None:
-    with half.open("rb") as file:
-        os.fsync(file.fileno())
-    half.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def _open(path: Path) -> Any:
-    import pyarrow
-    import pyarrow.parquet
-
-    try:
-        return pyarrow.parquet.ParquetFile(path)
-    except pyarrow.ArrowException as error:
-        raise InputError(f"{path} is damaged ({error}): {_anew(path.parent.name)}") from None
-
-
-def _rows(path: Path, columns: Sequence[str] | None) -> Iterator[Row]:
-    with _open(path) as file:
-        for batch in file.iter_batches(batch_size=_BATCH, columns=None if columns is None else list(columns)):
-            yield from batch.to_pylist()
-
-
-def _digest(paths: list[Path]) -> str:
-    """Of the parts' data. Their footers tell seconds, which no two runs share."""
-    digest = hashlib.sha256()
-    for path in paths:
-        with path.open("rb") as file:
-            file.seek(-8, os.SEEK_END)
-            left = file.tell() - int.from_bytes(file.read(4), "little")
-            file.seek(0)
-            while left and (block := file.read(min(left, 1 << 20))):
-                digest.update(block)
-                left -= len(block)
-    return digest.hexdigest()[:16]
