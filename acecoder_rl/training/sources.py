@@ -16,10 +16,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from acecoder_rl import starter
+from acecoder_rl import hard, starter
 from acecoder_rl.problems import Problem, ProblemError, iter_records
 from acecoder_rl.records import InputError, check_readable
-from acecoder_rl.training import hard
 from acecoder_rl.training.recipe import RecipeError, Source
 
 ENDINGS = (".jsonl", ".json", ".parquet", ".pq")
@@ -59,7 +58,7 @@ class Reader:
         """
         count = 0
         try:
-            rows = _told(self._records(UNREAD), on_row)
+            rows = _told(self.records(UNREAD), on_row)
             if self.source.subset == "hard":
                 rows = self._hard(rows, on_row)
             for where, record in islice(rows, self.source.max_problems):
@@ -76,7 +75,7 @@ class Reader:
     def first(self, rows: int) -> int:
         """Check the first so many rows alone, `subset` or not; returns how many of them there are."""
         try:
-            records = list(islice(self._records(()), rows))
+            records = list(islice(self.records(), rows))
             for where, record in records:
                 Problem.from_record(record, where=where)
             if self.source.subset == "hard":
@@ -86,7 +85,7 @@ class Reader:
         return len(records)
 
     def _hard(self, rows: Records, on_row: Callable[[], object]) -> Records:
-        choice = hard.choose(_told(self._records(()), on_row))
+        choice = hard.choose(_told(self.records(), on_row))
         self._usable(choice)
         without = len(choice.chosen) - choice.usable
         self.dropped["no_inferences"] += without
@@ -114,8 +113,12 @@ class Reader:
                 ]
             )
 
-    def _records(self, unread: tuple[str, ...]) -> Records:
-        """The rows from the first on; columns named in `unread` may be missing."""
+    def records(self, unread: tuple[str, ...] = ()) -> Records:
+        """(where, row) from the first row on; columns named in `unread` may be missing.
+
+        Raises:
+            ProblemError, InputError, RecipeError: a row is malformed, or the source cannot be read.
+        """
         if self.file is not None:
             for where, record in iter_records(self.file):
                 if isinstance(record, ProblemError):

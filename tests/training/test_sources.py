@@ -12,9 +12,8 @@ from typing import Any
 
 import pytest
 
-from acecoder_rl import starter
+from acecoder_rl import hard, starter
 from acecoder_rl.problems import read_problems
-from acecoder_rl.training import hard
 from acecoder_rl.training.recipe import RecipeError, Source
 from acecoder_rl.training.sources import Reader
 

@@ -1,6 +1,6 @@
 """The hard subset is what the specification says; bad pass rates are left out or refused, and never NaN.
 
-Run: pytest tests/training/test_hard.py
+Run: pytest tests/test_hard.py
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from acecoder_rl.hard import choose
 from acecoder_rl.problems import ProblemError
-from acecoder_rl.training.hard import choose
 
 numpy = pytest.importorskip("numpy")
 
