@@ -1,8 +1,8 @@
 """Reads a recipe, and says what is wrong with it: all mistakes at once, one a line, each with place and mend.
 
-Covers: the YAML file, values given on the command line (`--set`), the `reward:` and `sandbox:` sections, the
-    complete recipe as YAML. `read_recipe` does so for recipes of any kind: reward models have another.
-Does not cover: fields that must fit each other (checks.py).
+Covers: values given on the command line (`--set`), the `reward:` and `sandbox:` sections, the complete recipe as
+    YAML. `read_recipe` does so for recipes of any kind: reward models have another.
+Does not cover: the file, and the one it is based on (recipe_file.py); fields that must fit each other (checks.py).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from pydantic import ValidationError
 
 from acecoder_rl.training import mistakes, yaml_text
 from acecoder_rl.training.recipe import Recipe, RecipeError, Section
+from acecoder_rl.training.recipe_file import Document, read_document
 from acecoder_rl.training.reward_model import SOME_ENDPOINT, filled
 
 __all__ = ["RecipeError", "load_recipe", "read_recipe", "resolved_yaml"]
@@ -48,13 +49,14 @@ def read_recipe(
     """A recipe of a kind, as `load_recipe` has it.
 
     Args:
-        kind: its sections; one of them is a `Logging`.
+        kind: its sections; one of them is a `Logging`, or it has a field `folder` of its own.
         further: mistakes of the document that the kind's fields do not show, with the path of each.
     """
     where = os.fspath(path)
-    document, lines = _read(where, kind)
+    read = read_document(where, kind)
+    document = read.values
     places: dict[mistakes.Path, str] = {}
-    wrong = list(_override(document, overrides, places))
+    wrong = list(_override(document, overrides, places, mistakes.plain_fields(kind)))
     recipe = None
     try:
         recipe = kind.model_validate(document)
@@ -63,14 +65,14 @@ def read_recipe(
     else:
         found = []
     found += further(document)
-    found.sort(key=lambda item: _line(item[0], lines))
-    wrong += [f"{_place(item, where, lines, places)}: {line}" for item, line in found]
+    found.sort(key=lambda item: _line(item[0], read))
+    wrong += [f"{_place(item, read, places)}: {line}" for item, line in found]
     if wrong or recipe is None:
         raise RecipeError(wrong)
-    logging = recipe.logging  # type: ignore[attr-defined]
-    if logging.folder is None:
-        logging = logging.model_copy(update={"folder": f"runs/{Path(where).stem}"})
-    return recipe.model_copy(update={"logging": logging})
+    folder = f"runs/{Path(where).stem}"
+    if "folder" in kind.model_fields:
+        return _with_folder(recipe, folder)
+    return recipe.model_copy(update={"logging": _with_folder(recipe.logging, folder)})  # type: ignore[attr-defined]
 
 
 def resolved_yaml(recipe: Section) -> str:
@@ -78,30 +80,23 @@ def resolved_yaml(recipe: Section) -> str:
     return yaml_text.write(recipe.model_dump())
 
 
-def _read(where: str, kind: type[Section]) -> tuple[dict[str, Any], dict[mistakes.Path, int]]:
-    try:
-        document, lines = yaml_text.read(Path(where).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise RecipeError([f"{where}: there is no such file"]) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError([f"{where}: cannot be read: {error}"]) from error
-    except yaml_text.YamlError as error:
-        raise RecipeError([f"{where}:{line}: {message}" for line, message in error.mistakes]) from error
-    if not isinstance(document, dict):
-        sections = ", ".join(kind.model_fields)
-        raise RecipeError([f"{where}: is no recipe: give the sections {sections}"])
-    # A section whose lines are all commented out is an empty one, or none where a recipe may do without.
-    optional = {name for name, field in kind.model_fields.items() if not field.is_required() and field.default is None}
-    return {name: {} if value is None and name not in optional else value for name, value in document.items()}, lines
+def _with_folder(section: Any, folder: str) -> Any:
+    return section if section.folder is not None else section.model_copy(update={"folder": folder})
 
 
-def _override(document: dict[str, Any], overrides: Iterable[str], places: dict[mistakes.Path, str]) -> Iterator[str]:
-    """Put each override into the document; yields the mistakes of those that cannot be."""
+def _override(
+    document: dict[str, Any], overrides: Iterable[str], places: dict[mistakes.Path, str], plain: list[str]
+) -> Iterator[str]:
+    """Put each override into the document; yields the mistakes of those that cannot be.
+
+    Args:
+        plain: fields that stand in no section.
+    """
     for override in overrides:
         place = f"--set {override}"
         name, equals, text = override.partition("=")
         path: mistakes.Path = tuple(int(part) if part.isdigit() else part for part in name.strip().split("."))
-        if not equals or "" in path or len(path) < 2:
+        if not equals or "" in path or (len(path) < 2 and path[0] not in plain):
             yield f"{place}: give section.field=value"
             continue
         if path[0] == "openrlhf":
@@ -160,18 +155,18 @@ def _reward_mistakes(document: dict[str, Any]) -> Found:
     return []
 
 
-def _line(path: mistakes.Path, lines: dict[mistakes.Path, int]) -> int:
-    """Where a value stands, or the nearest above it that does."""
-    while path and path not in lines:
+def _line(path: mistakes.Path, read: Document) -> tuple[int, int]:
+    """Where a value stands, or the nearest above it that does: the number of the file, and the line."""
+    while path and path not in read.lines:
         path = path[:-1]
-    return lines.get(path, 0)
+    return read.lines.get(path, (0, 0))
 
 
-def _place(path: mistakes.Path, where: str, lines: dict[mistakes.Path, int], places: dict[mistakes.Path, str]) -> str:
+def _place(path: mistakes.Path, read: Document, places: dict[mistakes.Path, str]) -> str:
     for end in range(len(path), 0, -1):
         if path[:end] in places:
             return places[path[:end]]
-    line = _line(path, lines)
+    file, line = _line(path, read)
     if not line:  # a section that stands in no file: an override made it
-        return next((place for made, place in places.items() if made[: len(path)] == path), where)
-    return f"{where}:{line}"
+        return next((place for made, place in places.items() if made[: len(path)] == path), read.files[0])
+    return f"{read.files[file]}:{line}"

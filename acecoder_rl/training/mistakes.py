@@ -39,24 +39,36 @@ def instead(name: str, known: list[str]) -> str:
     return f"did you mean {near[0]}?" if near else f"give one of {', '.join(known)}"
 
 
-def _one(schema: _Schema, kind: str, path: Path, value: Any) -> tuple[Path, str, str | None]:
+def plain_fields(kind: type[Section]) -> list[str]:
+    """The fields of a kind of recipe that are a value each, no section."""
+    plain = ("string", "integer", "number", "boolean")
+    fields = kind.model_json_schema()["properties"]
+    return [
+        name
+        for name, schema in fields.items()
+        if any(each.get("type") in plain for each in schema.get("anyOf", [schema]))
+    ]
+
+
+def _one(schema: _Schema, kind: str, loc: Path, value: Any) -> tuple[Path, str, str | None]:
     """The path, the line, and the name that a misspelt key stands for."""
+    path = schema.written(loc)
     name = ".".join(map(str, path))
     if kind == "extra_forbidden":
-        known = list(schema.at(path[:-1]).get("properties", {}))
+        known = list(schema.at(loc[:-1]).get("properties", {}))
         near = difflib.get_close_matches(str(path[-1]), known, 1)
         elsewhere = [field for field in schema.fields() if field.rpartition(".")[2] == path[-1]]
         mend = f"did you mean {elsewhere[0]}?" if elsewhere else instead(str(path[-1]), known)
         return path, f"{name} is not known: {mend}", near[0] if near and not elsewhere else None
     if kind == "missing":
-        return path, f"{name} is missing: give {schema.give(path)}", None
+        return path, f"{name} is missing: give {schema.give(loc)}", None
     if path[-1] == "[key]":
         return path[:-1], f"{'.'.join(map(str, path[:-1]))} is a key that is no text: put it in quotes", None
-    options = schema.at(path).get("enum", [])
+    options = schema.at(loc).get("enum", [])
     near = difflib.get_close_matches(value, options, 1) if isinstance(value, str) else []
     if near:
-        return path, f"{name} is {shown(value)}: did you mean {near[0]}? It takes {schema.give(path)}", None
-    return path, f"{name} is {shown(value)}: give {schema.give(path)}", None
+        return path, f"{name} is {shown(value)}: did you mean {near[0]}? It takes {schema.give(loc)}", None
+    return path, f"{name} is {shown(value)}: give {schema.give(loc)}", None
 
 
 class _Schema:
@@ -70,17 +82,38 @@ class _Schema:
         sections = self._all["properties"]
         return [f"{name}.{field}" for name in sections for field in self.at((name,)).get("properties", {})]
 
-    def at(self, path: Path) -> dict[str, Any]:
-        """The schema of a field; empty where the path leads nowhere."""
+    def at(self, loc: Path) -> dict[str, Any]:
+        """The schema of a field, by pydantic's place of it; empty where that leads nowhere."""
         schema = self._all
-        for name in path:
-            inner = schema.get("items") if isinstance(name, int) else schema.get("properties", {}).get(name)
-            schema = self._resolved(inner or {})
+        for name in loc:
+            schema = self._inner(schema, name)
         return schema
 
-    def give(self, path: Path) -> str:
+    def written(self, loc: Path) -> Path:
+        """pydantic's place of a field without the names of kinds, which it adds where a value may be of several."""
+        schema, path = self._all, []
+        for name in loc:
+            if name not in self._kinds(schema):
+                path.append(name)
+            schema = self._inner(schema, name)
+        return tuple(path)
+
+    def _inner(self, schema: dict[str, Any], name: str | int) -> dict[str, Any]:
+        if name in (kinds := self._kinds(schema)):
+            return kinds[name]
+        inner = schema.get("items") if isinstance(name, int) else schema.get("properties", {}).get(name)
+        if inner is None and isinstance(rest := schema.get("additionalProperties"), dict):
+            inner = rest  # keys of the user's own
+        return self._resolved(inner or {})
+
+    def _kinds(self, schema: dict[str, Any]) -> dict[str | int, dict[str, Any]]:
+        """The sections that a value may be one of, by name."""
+        refs = [each["$ref"] for each in schema.get("oneOf", ()) if "$ref" in each]
+        return {ref.rpartition("/")[2]: self._resolved({"$ref": ref}) for ref in refs}
+
+    def give(self, loc: Path) -> str:
         """What a field takes: "a whole number of at least 1"."""
-        return self._give(self.at(path))
+        return self._give(self.at(loc))
 
     def _resolved(self, schema: dict[str, Any]) -> dict[str, Any]:
         return self._all["$defs"][schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
