@@ -19,13 +19,14 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from acecoder_rl.training import ray_package
+from acecoder_rl.training import ray_package, yaml_text
 from acecoder_rl.training.errors import NotInstalled, RunFailed, Stopped
 from acecoder_rl.training.launch import signals_raise
 from acecoder_rl.training.load import load_recipe
 from acecoder_rl.training.openrlhf_parser import check_arguments
 from acecoder_rl.training.plan import arguments, explain
 from acecoder_rl.training.recipe import Recipe, RecipeError
+from acecoder_rl.training.recipe_file import read_document
 from acecoder_rl.training.run_folder import GIT, git_state
 
 # Of the submitting shell, which the job's processes need and would not have.
@@ -113,10 +114,15 @@ def _mistakes(recipe: Recipe, where: str) -> list[str]:
 def _recipe_there(recipe_file: Path, files: Iterable[Path]) -> tuple[str, str]:
     """Where the job finds the recipe, and the shell's words that put it there if it is not shipped."""
     file = Path(recipe_file).resolve()
-    if file.is_relative_to(Path.cwd()) and ray_package.holds(files, file.relative_to(Path.cwd())):
+    read = read_document(os.fspath(recipe_file), Recipe)
+    based_on = [Path(each).resolve() for each in read.files]
+    if all(
+        each.is_relative_to(Path.cwd()) and ray_package.holds(files, each.relative_to(Path.cwd())) for each in based_on
+    ):
         return str(file.relative_to(Path.cwd())), ""
     place = f"{COPY}/{file.name}"
-    text = shlex.quote(file.read_text(encoding="utf-8"))
+    whole = file.read_text(encoding="utf-8") if len(based_on) == 1 else yaml_text.write(read.values)
+    text = shlex.quote(whole)
     return place, f"mkdir -p {COPY} && printf %s {text} > {shlex.quote(place)} && exec "
 
 

@@ -22,6 +22,7 @@ import pytest
 
 from acecoder_rl.training import ray_job, ray_package
 from acecoder_rl.training.errors import RunFailed, Stopped
+from acecoder_rl.training.load import load_recipe
 from acecoder_rl.training.recipe import RecipeError
 from acecoder_rl.training.run_folder import git_state
 
@@ -155,6 +156,18 @@ def test_a_recipe_that_is_not_shipped_comes_with_the_command(here, cluster, star
     assert command == (
         f"-m acecoder_rl.cli train submitted/{Path(place).name} --set logging.folder=/shared/run --resume"
     )
+
+
+@pytest.mark.parametrize(("base", "alone"), [("my.yaml", False), ("../beside.yaml", True)])
+def test_a_recipe_comes_with_the_one_it_is_based_on(here, cluster, started, base, alone):
+    (here.parent / "beside.yaml").write_text(RECIPE)
+    (here / "own.yaml").write_text(f"base: {base}\ntrain: {{seed: 7}}\n")
+    _submit("own.yaml")
+    command, found = started()
+    assert command.startswith(f"-m acecoder_rl.cli train {'submitted/' if alone else ''}own.yaml --set")
+    assert ("base:" not in found) == alone
+    (here / "there.yaml").write_text(found)
+    assert load_recipe(here / "there.yaml", AWAY) == load_recipe(here / "own.yaml", AWAY)
 
 
 def test_runs_stay_here_and_folders_of_that_name_deeper_down_do_not(here, cluster, tmp_path):
