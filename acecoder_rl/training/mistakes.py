@@ -90,7 +90,7 @@ class _Schema:
         return schema
 
     def written(self, loc: Path) -> Path:
-        """pydantic's place of a field without the names of kinds, which it adds where a value may be of several."""
+        """pydantic's place of a field without the tags that it adds where a value may be one of several sections."""
         schema, path = self._all, []
         for name in loc:
             if name not in self._kinds(schema):
@@ -107,9 +107,9 @@ class _Schema:
         return self._resolved(inner or {})
 
     def _kinds(self, schema: dict[str, Any]) -> dict[str | int, dict[str, Any]]:
-        """The sections that a value may be one of, by name."""
-        refs = [each["$ref"] for each in schema.get("oneOf", ()) if "$ref" in each]
-        return {ref.rpartition("/")[2]: self._resolved({"$ref": ref}) for ref in refs}
+        """The sections that a value may be one of, by pydantic's tags: each is a field that only that one requires."""
+        sections = [self._resolved(each) for each in schema.get("oneOf", ())]
+        return {tag: section for section in sections for tag in section.get("required", ())}
 
     def give(self, loc: Path) -> str:
         """What a field takes: "a whole number of at least 1"."""
