@@ -15,6 +15,7 @@ import threading
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -54,12 +55,8 @@ def sample(jobs: list[Job], log: Path) -> None:
     Raises:
         SamplingFailed: see `log`.
     """
-    from acecoder_rl.training import cpu
-
     first = jobs[0]
-    environment = cpu.environment(first.threads) if first.device == "cpu" else {}
-    # The engine stays in this process, which is its own already: on CPU half the start is imports.
-    environment["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"
+    environment = engine_environment(first.device, first.threads)
     command = [sys.executable, "-m", __name__]
     told = json.dumps([asdict(job) for job in jobs]).encode()  # not as an argument: those are short
     with log.open("ab") as file:
@@ -69,6 +66,37 @@ def sample(jobs: list[Job], log: Path) -> None:
         raise SamplingFailed(f"sampling from {first.model} ended with status {status}:\n{last}\nall of it: {log}")
 
 
+def engine_environment(device: str, threads: int) -> dict[str, str]:
+    """What a process with an engine has in its environment."""
+    from acecoder_rl.training import cpu
+
+    environment = cpu.environment(threads) if device == "cpu" else {}
+    # The engine stays in this process, which is its own already: on CPU half the start is imports.
+    return environment | {"VLLM_ENABLE_V1_MULTIPROCESSING": "0"}
+
+
+def engine_options(device: str) -> dict[str, Any]:
+    """Arguments of `vllm.LLM` for a device."""
+    if device != "cpu":
+        return {}
+    return {
+        "dtype": "float32",
+        "enforce_eager": True,
+        "gpu_memory_utilization": 0.1,
+        "max_num_seqs": 128,
+    }
+
+
+def end_with(parent: int) -> None:
+    """End this process when its parent has gone; for a thread.
+
+    A parent that was killed outright could not end us, and the engine's memory is wanted by the next.
+    """
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
+
+
 def _run(jobs: list[Job]) -> None:
     # Before an engine is loaded for nothing.
     prompts_of = [[json.loads(line) for line in Path(job.prompts).read_text().splitlines()] for job in jobs]
@@ -76,16 +104,8 @@ def _run(jobs: list[Job]) -> None:
     import vllm
 
     first = jobs[0]
-    options: dict[str, object] = {}
-    if first.device == "cpu":
-        options = {
-            "dtype": "float32",
-            "enforce_eager": True,
-            "gpu_memory_utilization": 0.1,
-            "max_num_seqs": 128,
-        }
     # The engine's seed, not the samples': with those vLLM on CPU fails when a prompt is read in two parts.
-    engine = vllm.LLM(first.model, max_model_len=first.max_model_len, seed=first.seed, **options)
+    engine = vllm.LLM(first.model, max_model_len=first.max_model_len, seed=first.seed, **engine_options(first.device))
     for job, rows in zip(jobs, prompts_of, strict=True):
         how = vllm.SamplingParams(
             n=job.samples,
@@ -115,13 +135,6 @@ def _run(jobs: list[Job]) -> None:
         half.replace(job.output)
 
 
-def _end_with(parent: int) -> None:
-    # A parent that was killed outright could not end us, and the engine's memory is wanted by the next.
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(1)
-
-
 if __name__ == "__main__":
-    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+    threading.Thread(target=end_with, args=(os.getppid(),), daemon=True).start()
     _run([Job(**job) for job in json.load(sys.stdin)])

@@ -1,7 +1,7 @@
 """Models to ask, and asking them: what a recipe's `models:` section says, requests, answers, `ask`.
 
-Covers: any OpenAI-compatible endpoint (endpoint.py), a vLLM engine of our own (engine.py); answers that are in the cache
-    are never asked again, and every new one is in it before anything else happens (answers.py).
+Covers: any OpenAI-compatible endpoint (endpoint.py), a vLLM engine of our own (engine.py); answers that are in the
+    cache are never asked for again, and every new one is in it before anything else happens (answers.py).
 Does not cover: what is asked (prompts.py) and what the answers mean (answer_text.py, the stages).
 """
 
@@ -29,7 +29,8 @@ class Endpoint(Section):
         endpoint: up to the version: "https://api.openai.com/v1", "http://host:8000/v1".
         model: its name there.
         api_key_env: the environment variable with the key; None = no key.
-        price_in, price_out: USD for a million tokens of prompts and of answers; `--max-cost` needs them.
+        price_in, price_out: USD for a million tokens of prompts and of answers; 0 = free, None = unknown, which
+            `--max-cost` refuses.
         concurrency: requests in flight at once.
         samples_per_request: answers asked for by one request (`n`), where the endpoint has that: the prompt is
             paid once for them.
@@ -49,15 +50,15 @@ class Endpoint(Section):
     endpoint: Annotated[str, Field(pattern=r"^https?://[^/\s]+")]
     model: Text
     api_key_env: Text | None = None
-    price_in: AtLeast0 = 0.0
-    price_out: AtLeast0 = 0.0
+    price_in: AtLeast0 | None = None
+    price_out: AtLeast0 | None = None
     concurrency: Positive = 32
     samples_per_request: Positive = 1
     structured: Structured = "none"
     continue_prefix: bool = False
     seeds: bool = True
     max_tokens_name: Text = "max_tokens"
-    extra: dict[str, Any] = {}
+    extra: dict[str, Any] = Field(default_factory=dict)
     timeout_seconds: Above0 = 300.0
     retries: Annotated[int, Field(ge=0)] = 6
     patience_seconds: Above0 = 900.0
@@ -73,6 +74,7 @@ class Engine(Section):
         gpu_memory_utilization: None = vLLM's own.
         max_model_len: tokens of prompt and answer; None = the model's own.
         structured: how JSON is forced, where a stage wants it: by the schema, any JSON, or by the prompt alone.
+        chat: render with the model's chat template; false for base models: the bare texts.
         threads: on CPU.
         engine: more arguments of `vllm.LLM`, verbatim.
     """
@@ -83,8 +85,9 @@ class Engine(Section):
     gpu_memory_utilization: Annotated[float, Field(gt=0, lt=1)] | None = None
     max_model_len: Positive | None = None
     structured: Structured = "none"
+    chat: bool = True
     threads: Positive = 2
-    engine: dict[str, Any] = {}
+    engine: dict[str, Any] = Field(default_factory=dict)
 
 
 def _kind(value: Any) -> str:
@@ -156,10 +159,12 @@ class Failed:
     Attributes:
         reason: see FailedReason.
         message: as the server told it.
+        cost: USD: a filter's answer is paid as well.
     """
 
     reason: FailedReason
     message: str
+    cost: float = 0.0
 
 
 class AskStopped(RuntimeError):
@@ -192,3 +197,10 @@ def ask(
     from acecoder_rl.synthesis import asking
 
     return asking.ask(model, requests, cache, budget, on_answer)
+
+
+def release() -> None:
+    """End the engine that is kept for the next `ask`, if there is one, and with it its memory."""
+    from acecoder_rl.synthesis import engine
+
+    engine.stop()
