@@ -57,6 +57,36 @@ def test_the_choice_is_the_specifications(records):
     assert choice.usable == sum(map(bool, records))
 
 
+@pytest.mark.parametrize(
+    ("table", "reasons"),
+    [
+        # Means 0, .5, 1: at most .5 are the first two; their spreads are 0 and .5, the median .25.
+        ([[0.0, 0.0], [0.0, 1.0], [1.0, 1.0]], ["alike", "", "easy"]),
+        # Means .2, .4, .6, .8: the median is .5. Spreads of the two below: .2 and .1.
+        ([[0.0, 0.4], [0.3, 0.5], [0.6, 0.6], [0.8, 0.8]], ["", "alike", "easy", "easy"]),
+        # All tie, at both medians: ties are kept.
+        ([[0.0, 1.0], [1.0, 0.0], [0.0, 1.0]], ["", "", ""]),
+        ([[0.5]], [""]),
+        ([[], [0.25, 0.75], []], ["no_inferences", "", "no_inferences"]),
+        ([[]], ["no_inferences"]),
+        ([], []),
+    ],
+)
+def test_the_choice_by_hand(table, reasons):
+    choice = choose(rows(*table))
+    assert choice.reasons == reasons
+    assert list(choice.chosen) == [not reason for reason in reasons]
+
+
+def test_a_band_has_both_its_ends():
+    table = rows([0.1, 0.2, 0.3], [0.7, 0.7, 0.7], [0.5, 0.0], [0.19] * 2, [0.71, 0.7], [], [0.0, 1.0])
+    assert sum([0.1, 0.2, 0.3]) / 3 > 0.2  # by the last digit
+    choice = choose(table, (0.2, 0.7))
+    assert choice.reasons == ["", "", "", "below_band", "above_band", "no_inferences", ""]
+    assert choose(table, (0.0, 1.0)).reasons == ["", "", "", "", "", "no_inferences", ""]
+    assert choose(rows([0.1, 0.2, 0.3]), (0.0, 0.2)).reasons == [""]
+
+
 def test_it_is_about_a_quarter():
     rng = numpy.random.default_rng(0)
     choice = choose(rows(*rng.random((4000, 16)).tolist()))

@@ -82,7 +82,7 @@ def process(rows: list[dict[str, Any]]) -> Chunk:
         samples = load_json(row["inferences"], at["inferences"])
         if not isinstance(tests, list) or not tests or not all(isinstance(test, str) for test in tests):
             at["tests"].fail(f"is {shown(tests)}: give a list of asserts")
-        inferences = [_inference(sample, at["inferences"][index]) for index, sample in enumerate(samples)]
+        inferences = [inference(sample, at["inferences"][index]) for index, sample in enumerate(samples)]
         built.append(
             {
                 "id": row["id"],
@@ -119,15 +119,24 @@ def run(folder: Path, on_done: Callable[[int, int | None], None] = lambda done, 
     return run_stage(folder, "build", schema(), source, process, CHUNK, {}, total, on_done, input=fingerprint)
 
 
-def _inference(sample: Any, at: At) -> dict[str, Any]:
+def inference(sample: Any, at: At, rated: bool = True) -> dict[str, Any]:
+    """A sampled program as the schema has it, whatever else is known of it.
+
+    Args:
+        rated: whether it must have a pass rate.
+
+    Raises:
+        ProblemError: it is none.
+    """
     if not isinstance(sample, dict):
         at.fail(f"is {shown(sample)}: give an object with model_name, completion_id, completion and pass_rate")
+    kinds = {"model_name": (str, "text"), "completion_id": (int, "number"), "completion": (str, "text")}
+    for name, (kind, give) in kinds.items():
+        value = sample.get(name)
+        if value is not None and (isinstance(value, bool) or not isinstance(value, kind)):
+            at[name].fail(f"is {shown(value)}: give a {give}")
     rate = sample.get("pass_rate")
-    if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate <= 1:
+    unknown = rate is None or rate != rate
+    if isinstance(rate, bool) or not (not rated if unknown else isinstance(rate, int | float) and 0 <= rate <= 1):
         at["pass_rate"].fail(f"is {shown(rate)}: give a number from 0 to 1")
-    return {
-        "model_name": sample.get("model_name"),
-        "completion_id": sample.get("completion_id"),
-        "completion": sample.get("completion"),
-        "pass_rate": float(rate),
-    }
+    return {**{name: sample.get(name) for name in kinds}, "pass_rate": None if rate is None else float(rate)}

@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field, field_validator
 
-from acecoder_rl.cases import At, ProblemError, shown
+from acecoder_rl.cases import At, shown
 from acecoder_rl.hard import choose
 from acecoder_rl.records import InputError, count_rows
 from acecoder_rl.synthesis import build
 from acecoder_rl.synthesis.stages import Chunk, Dropped, fingerprint_of, rows_of, run_stage
 from acecoder_rl.synthesis.state import State, state_of
-from acecoder_rl.training.recipe import RecipeError, Section, Share, Source, Text
+from acecoder_rl.training.recipe import Section, Share, Source, Text
 from acecoder_rl.training.sources import Reader
 
 if TYPE_CHECKING:
@@ -105,7 +105,7 @@ def run(
         InputError: stage build is not finished or the source cannot be read, or no row has pass rates, or the settings
             are others than those the stage was begun with.
         ProblemError: a row of the source is not in AceCode-87K's schema.
-        RecipeError: the source is not to be had.
+        RecipeError: there is no such source.
     """
     if settings.source is None:
         rows, fingerprint, total = partial(_own, folder), fingerprint_of(folder, "build"), None
@@ -127,10 +127,7 @@ def _own(folder: Path, rates: bool) -> Iterator[tuple[str, Row]]:
 
 
 def _read(reader: Reader, rates: bool) -> Iterator[tuple[str, Row]]:
-    try:
-        yield from reader.records()
-    except ProblemError as error:
-        raise RecipeError([f"{reader.field}: {error}"]) from None
+    return reader.records()
 
 
 def _stamp(reader: Reader) -> dict[str, Any]:
@@ -143,18 +140,21 @@ def _stamp(reader: Reader) -> dict[str, Any]:
 
 def _row(row: Row, at: At) -> Row:
     """A row in the schema, whatever the source has beyond it or without it."""
-    tests, question, name = row.get("test_cases"), row.get("question"), row.get("id")
+    tests, question, name, source = (row.get(field) for field in ("test_cases", "question", "id", "source"))
     if not isinstance(question, str) or not question.strip():
         at["question"].fail(f"is {shown(question)}: give a text")
     if not isinstance(tests, list) or not tests or not all(isinstance(test, str) for test in tests):
         at["test_cases"].fail(f"is {shown(tests)}: give a list of asserts")
     if isinstance(name, bool) or not isinstance(name, str | int):
         at["id"].fail(f"is {shown(name)}: give a text")
+    if source is not None and not isinstance(source, str):
+        at["source"].fail(f"is {shown(source)}: give a text")
+    inferences, place = row.get("inferences") or [], at["inferences"]
     return {
         "id": str(name),
-        "source": row.get("source"),
+        "source": source,
         "question": question,
         "test_cases": tests,
-        "inferences": row.get("inferences") or [],
-        "context_messages": row.get("context_messages") or build.context(question),
+        "inferences": [build.inference(each, place[number], rated=False) for number, each in enumerate(inferences)],
+        "context_messages": build.context(question),
     }
