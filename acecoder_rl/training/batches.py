@@ -11,7 +11,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from acecoder_rl.training.placement import roles
+from acecoder_rl.training.placement import trainer_roles
 from acecoder_rl.training.recipe import Recipe
 
 
@@ -93,7 +93,7 @@ def _models(recipe: Recipe) -> dict[str, int]:
     """The trainer's models, and over how many processes each shares out a batch."""
     share = _number(recipe, "ds.ring_attn_size") * _number(recipe, "ds.tensor_parallel_size")
     nodes = recipe.resources.nodes
-    return {role.name: max(1, nodes * role.gpus // share) for role in roles(recipe) if role.name != "engines"}
+    return {role.name: max(1, nodes * role.gpus // share) for role in trainer_roles(recipe) if role.name != "engines"}
 
 
 def learners(recipe: Recipe) -> dict[str, int]:

@@ -17,7 +17,7 @@ from acecoder_rl.training import batches, reward_model
 from acecoder_rl.training.flags import FIELDS, OURS
 from acecoder_rl.training.mistakes import shown
 from acecoder_rl.training.model_path import resolve
-from acecoder_rl.training.placement import gpus_used, roles
+from acecoder_rl.training.placement import gpus_used, judge, roles
 from acecoder_rl.training.recipe import Recipe, RecipeError, Resources, Train
 
 GROUPS = ("rloo", "reinforce_baseline", "group_norm", "dr_grpo")
@@ -87,6 +87,12 @@ def _gpus(recipe: Recipe) -> Iterator[str]:
                 f"resources.colocate is 'all', but engines_per_node {engines} x tensor_parallel_size "
                 f"{parallel} is not actor_gpus_per_node {actor}: set {mend}"
             )
+    served = judge(recipe)
+    if served and served.gpus > resources.gpus_per_node:
+        yield (
+            f"reward_model.gpus_per_replica is {served.gpus}, but resources.gpus_per_node is "
+            f"{resources.gpus_per_node}, and a copy is on one node: lower it"
+        )
     if gpus_used(recipe) > resources.gpus_per_node:
         parts = " + ".join(f"{role.name} {role.gpus}" for role in roles(recipe) if not role.shares)
         mend = (

@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from acecoder_rl.training.allocation import Needs, lacking, of_ray
 from acecoder_rl.training.errors import RunFailed
 from acecoder_rl.training.reward_model import serving
 
@@ -44,7 +45,7 @@ class Plan:
         assistant_prefix: how completions begin, which the reward must know.
         device: "cpu" or "gpu".
         threads: of a model or engine on CPU; of an offloaded optimizer on GPU.
-        logical_gpus: GPUs that the run asks of Ray; on CPU what Ray is told it has.
+        parts: who takes how many GPUs of Ray; on CPU they are logical, and Ray is told that it has them.
         reward_model: that the run serves itself (reward_model.py `to_serve`).
         address: of a running Ray cluster; None starts Ray here.
     """
@@ -55,9 +56,14 @@ class Plan:
     assistant_prefix: str
     device: str
     threads: int
-    logical_gpus: int
+    parts: dict[str, int]
     reward_model: dict[str, Any] | None = None
     address: str | None = None
+
+    @property
+    def gpus(self) -> int:
+        """That the run asks of Ray."""
+        return sum(self.parts.values())
 
     def write(self, path: Path) -> None:
         """Save it as JSON."""
@@ -80,7 +86,7 @@ class Plan:
             shared |= cpu.environment(self.threads)
         elif "--ds.adam_offload" in self.arguments:
             # Ray would give each process the one thread of its one CPU, and billions of parameters are updated there.
-            share = max(1, self.threads // self.logical_gpus)
+            share = max(1, self.threads // self.gpus)
             shared["OMP_NUM_THREADS"] = os.environ.get("OMP_NUM_THREADS", str(share))
         return shared
 
@@ -98,7 +104,7 @@ def drive(plan: Plan) -> None:
 
     ray.init(**_ray_options(plan, environment))
     try:
-        _check_room(plan, ray.cluster_resources())
+        _check_room(plan, ray.nodes())
         sandboxes = _sandboxes(plan.sandbox)
         # Before the trainer, which takes all GPUs that it finds free.
         with serving(plan.reward_model):
@@ -119,24 +125,20 @@ def _ray_options(plan: Plan, environment: dict[str, str]) -> dict[str, Any]:
         options["include_dashboard"] = False
         if plan.device == "cpu":
             # OpenRLHF asks one CPU and one GPU an actor; both are counted only, never bound.
-            options |= {"num_gpus": plan.logical_gpus, "num_cpus": 2 * plan.logical_gpus + 4}
+            options |= {"num_gpus": plan.gpus, "num_cpus": 2 * plan.gpus + 4}
             options["object_store_memory"] = 512 * 2**20
     return options
 
 
-def _check_room(plan: Plan, have: dict[str, float]) -> None:
+def _check_room(plan: Plan, nodes: list[dict[str, Any]]) -> None:
     """OpenRLHF waits for its places without an end: too few GPUs, or CPUs beside them, would look like loading.
 
     Raises:
         RunFailed: Ray has not what the run asks for.
     """
-    # Each GPU comes with a CPU; the trainer itself takes one.
-    for kind, needed in (("GPU", plan.logical_gpus), ("CPU", plan.logical_gpus + 1)):
-        if have.get(kind, 0) < needed:
-            raise RunFailed(
-                f"the run needs {needed} {kind}s, but Ray has {have.get(kind, 0):g}: ask for fewer in the recipe's "
-                "resources, or start Ray with more"
-            )
+    whole = plan.reward_model["gpus_per_replica"] if plan.reward_model else 1
+    if told := lacking(Needs(plan.parts, whole), of_ray(nodes)):
+        raise RunFailed(told)
 
 
 def _sandboxes(section: dict[str, Any]) -> Any:

@@ -12,6 +12,7 @@ import shlex
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from acecoder_rl.training.allocation import outlook
 from acecoder_rl.training.batches import prompt_multiple
 from acecoder_rl.training.checks import check
 from acecoder_rl.training.data import Inspection, inspect
@@ -20,7 +21,7 @@ from acecoder_rl.training.errors import NotInstalled
 from acecoder_rl.training.flags import flags
 from acecoder_rl.training.model_path import missing, resolve
 from acecoder_rl.training.openrlhf_parser import Checked, check_arguments
-from acecoder_rl.training.placement import engine_memory, gpus_used, roles
+from acecoder_rl.training.placement import engine_memory, gpus_used, judge, roles
 from acecoder_rl.training.recipe import Recipe, RecipeError
 from acecoder_rl.training.run_folder import RunFolder
 
@@ -66,6 +67,7 @@ def explain(recipe: Recipe, where: str) -> str:
         [f"{where}: the recipe fits together; nothing was started"],
         _facts(recipe, problems),
         _gpus(recipe),
+        outlook(recipe),
         ["command" + (" (run by acecoder-rl's driver, in fp32)" if recipe.resources.device == "cpu" else "")]
         + [f"  {line}" for line in command(argv)],
         _openrlhf(checked) if checked else [],
@@ -115,7 +117,9 @@ def _judge(recipe: Recipe) -> dict[str, str]:
         return {}
     if section.path is None:
         return {"reward model": str(section.endpoint)}
-    return {"reward model": f"{section.path}, {section.replicas} {'copy' if section.replicas == 1 else 'copies'}"}
+    served = judge(recipe)
+    copies = served.replicas if served else 0
+    return {"reward model": f"{section.path}, {copies} {'copy' if copies == 1 else 'copies'}"}
 
 
 def _steps(recipe: Recipe, problems: int | None) -> str:

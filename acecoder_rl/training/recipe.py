@@ -128,20 +128,18 @@ class RewardModel(Section):
         path: a folder or Hub id of a model that the run serves itself.
         endpoint: of one that is served already: "http://host:port" of `acecoder-rl serve-rm`,
             "vllm+http://host:port" of `vllm serve --runner pooling`. Instead of path.
-        replicas: copies of the model in the whole run.
-        gpus_per_replica: a large model is spread over them; None = 1 on GPU, 0 on CPU.
+        replicas: copies of the model in the whole run; None = as many as the GPUs hold that nothing else takes, 1 on
+            CPU.
+        gpus_per_replica: a large model is spread over them; None = one for each 48 GB of weights in bf16 (2 for a
+            32B, model_size.py), 0 on CPU.
         max_tokens: of a question with its answer; None = as `acecoder-rl serve-rm` has it.
     """
 
     path: Text | None = None
     endpoint: Text | None = None
-    replicas: Positive = 1
+    replicas: Positive | None = None
     gpus_per_replica: Positive | None = None
     max_tokens: Positive | None = None
-
-    def gpus(self, device: str) -> int:
-        """GPUs of a replica."""
-        return 0 if device == "cpu" else self.gpus_per_replica or 1
 
 
 class Rollout(Section):

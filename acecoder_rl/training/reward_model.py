@@ -16,7 +16,8 @@ from typing import Any
 
 from acecoder_rl.reward_model.calibration import FILE, Calibration, CalibrationError, read_calibration
 from acecoder_rl.training.model_path import missing, resolve
-from acecoder_rl.training.recipe import Recipe, RewardModel
+from acecoder_rl.training.placement import judge
+from acecoder_rl.training.recipe import Recipe, RecipeError, RewardModel
 
 KIND = "acecode_rm"
 # What a part is checked with before a run has an endpoint.
@@ -64,7 +65,7 @@ def mistakes(recipe: Recipe) -> Iterator[str]:
         )
     try:
         calibration = calibrated(section)
-    except CalibrationError as error:
+    except (CalibrationError, RecipeError) as error:
         yield f"reward_model.path: {error}"
     else:
         if calibration and formats[:1] not in ([], [calibration.format]) and not all(map(_scaled, parts)):
@@ -156,13 +157,13 @@ def to_serve(recipe: Recipe, name: str, threads: int) -> dict[str, Any] | None:
         name: of the app, unique in the Ray cluster.
         threads: of a replica on CPU.
     """
-    section = recipe.reward_model
-    if section is None or section.path is None:
+    section, served = recipe.reward_model, judge(recipe)
+    if section is None or section.path is None or served is None:
         return None
     told: dict[str, Any] = {
         "model": resolve(section.path),
-        "replicas": section.replicas,
-        "gpus_per_replica": section.gpus(recipe.resources.device),
+        "replicas": served.replicas,
+        "gpus_per_replica": served.gpus,
         "name": name,
         "format": next(iter(_formats(recipe.reward)), "raw"),
     }

@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from acecoder_rl.training import curves, metrics
+from acecoder_rl.training.allocation import check_here
 from acecoder_rl.training.checks import check
 from acecoder_rl.training.data import Prepared, prepare
 from acecoder_rl.training.driver import Plan
@@ -21,7 +22,7 @@ from acecoder_rl.training.launch import launch
 from acecoder_rl.training.load import load_recipe, resolved_yaml
 from acecoder_rl.training.model_path import missing
 from acecoder_rl.training.openrlhf_parser import check_arguments
-from acecoder_rl.training.placement import all_gpus
+from acecoder_rl.training.placement import parts
 from acecoder_rl.training.plan import arguments
 from acecoder_rl.training.recipe import Recipe, RecipeError
 from acecoder_rl.training.resume import changes, check_left, check_prompts
@@ -49,6 +50,7 @@ def train(recipe_file: str, overrides: Iterable[str] = (), resume: bool = False)
     check_folder(run, recipe_file, resume)
     changed = changes(recipe, run, recipe_file) if resume else []
     _check_model(recipe, recipe_file)
+    check_here(recipe, recipe_file)
     argv = arguments(recipe, resume)
     checked = check_arguments(argv, recipe_file)
     if recipe.resources.device == "cpu":
@@ -89,7 +91,7 @@ def plan_of(recipe: Recipe, argv: list[str]) -> Plan:
         assistant_prefix=recipe.data.assistant_prefix,
         device=resources.device,
         threads=threads,
-        logical_gpus=all_gpus(recipe),
+        parts=parts(recipe),
         reward_model=to_serve(recipe, name, threads),
         address=os.environ.get("RAY_ADDRESS") or None,
     )

@@ -80,7 +80,7 @@ def launches(folder: Path) -> None:
     from acecoder_rl.training.screen import Screen
 
     launch.STOP_SECONDS = 1.0
-    plan = Plan([], {}, {}, "", "cpu", 1, 1)
+    plan = Plan([], {}, {}, "", "cpu", 1, {"policy": 1})
     try:
         command = [sys.executable, __file__, "hears_nothing"]
         launch.launch(plan, RunFolder(folder), Screen("x", None, Console()), command)

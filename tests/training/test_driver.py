@@ -17,7 +17,7 @@ import pytest
 from acecoder_rl.training.driver import REWARD, Plan, innermost
 from acecoder_rl.training.run_folder import RunFolder
 
-PLAN = Plan(["--a.b", "it's ü"], {"kind": "pass_rate"}, {"workers": 2}, "```python\n", "gpu", 3, 8)
+PLAN = Plan(["--a.b", "it's ü"], {"kind": "pass_rate"}, {"workers": 2}, "```python\n", "gpu", 3, {"policy": 8})
 
 
 def test_a_plan_is_read_as_it_was_written(tmp_path):

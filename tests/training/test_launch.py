@@ -27,7 +27,7 @@ from acecoder_rl.training.run_folder import RunFolder
 from acecoder_rl.training.screen import Screen
 
 DRIVERS = Path(__file__).parent / "drivers.py"
-PLAN = Plan(["--a.b", "1"], {"kind": "pass_rate"}, {}, "", "cpu", 1, 8)
+PLAN = Plan(["--a.b", "1"], {"kind": "pass_rate"}, {}, "", "cpu", 1, {"policy": 8})
 STEP = "(PPOTrainer pid=1) INFO 11-25 19:39:41 ppo_trainer.py:551] ✨ Global step 1: {'rollout/reward_mean': 0.5}"
 
 

@@ -11,6 +11,7 @@ import pytest
 from acecoder_rl.reward_model.calibration import FILE, Calibration, write_calibration
 from acecoder_rl.training.checks import check
 from acecoder_rl.training.load import RecipeError, load_recipe
+from acecoder_rl.training.model_size import gpus_for, parameters
 from acecoder_rl.training.placement import all_gpus
 from acecoder_rl.training.reward_model import calibrated, filled, serving, to_serve
 from acecoder_rl.training.train import plan_of
@@ -60,6 +61,53 @@ def test_its_gpus_count(recipe: Any) -> None:
     assert all_gpus(recipe(*wanted)) == without + 6
     with pytest.raises(RecipeError, match=r"resources.gpus_per_node is 8, but \d+ are asked for .*reward model 6"):
         check(recipe(*wanted[:3]), "my.yaml")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "replicas", "gpus"),
+    [
+        (["resources.engines_per_node=2"], 2, 1),
+        (["resources.engines_per_node=2", "resources.nodes=2"], 4, 1),
+        (["resources.engines_per_node=2", "reward_model.path=TIGER-Lab/AceCodeRM-32B"], 1, 2),
+        (["resources.engines_per_node=3", "resources.nodes=2", "reward_model.path=TIGER-Lab/AceCodeRM-32B"], 1, 2),
+        (["resources.engines_per_node=2", "reward_model.replicas=1"], 1, 1),
+        (["resources.engines_per_node=2", "reward_model.gpus_per_replica=2"], 1, 2),
+    ],
+)
+def test_it_gets_the_gpus_that_are_left_as_many_a_copy_as_its_size_asks(
+    recipe: Any, overrides: list[str], replicas: int, gpus: int
+) -> None:
+    served = plan_of(recipe(SERVES, *overrides), []).reward_model
+    assert served is not None and (served["replicas"], served["gpus_per_replica"]) == (replicas, gpus)
+    check(recipe(SERVES, *overrides), "my.yaml")
+
+
+def test_without_any_gpu_left_the_recipe_is_refused(recipe: Any) -> None:
+    with pytest.raises(RecipeError, match=r"8, but 9 are asked for \(policy 4 \+ engines 4 \+ reward model 1\)"):
+        check(recipe(SERVES), "my.yaml")
+    wide = (SERVES, "resources.nodes=4", "resources.engines_per_node=1", "reward_model.gpus_per_replica=9")
+    with pytest.raises(RecipeError, match=r"gpus_per_replica is 9, but resources.gpus_per_node is 8, and a copy"):
+        check(recipe(*wide), "my.yaml")
+
+
+def test_a_reward_model_does_not_share_in_the_trainers_batches(recipe: Any) -> None:
+    check(recipe(SERVES, "reward_model.replicas=3", "resources.gpus_per_node=11"), "my.yaml")
+
+
+@pytest.mark.parametrize(
+    ("path", "billions"),
+    [("TIGER-Lab/AceCodeRM-32B", 32), ("some/rm-0.5b-v2", 0.5), ("me/judge", None), ("me/8bit-judge", None)],
+)
+def test_a_models_size_by_its_name(path: str, billions: float | None) -> None:
+    assert parameters(path) == billions
+
+
+def test_a_models_size_by_its_files(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text('{"torch_dtype": "float32"}')
+    with (tmp_path / "model-1-of-1.safetensors").open("wb") as file:
+        file.truncate(131 * 10**9)  # no block of it is on the disk
+    assert parameters(str(tmp_path)) == pytest.approx(32.75)
+    assert gpus_for(str(tmp_path)) == 2
 
 
 def test_on_a_cpu_replicas_are_not_counted_in_gpus(recipe: Any, tmp_path: Path) -> None:

@@ -123,7 +123,7 @@ def test_the_plan_says_what_the_recipe_says(monkeypatch):
     assert (plan.device, plan.threads, plan.arguments) == ("cpu", 5, ["--a.b", "1"])
     assert (plan.assistant_prefix, plan.sandbox) == ("```python\n", {"workers": 2, "test_seconds": 2})
     assert plan.reward["kind"] == "pass_rate" and plan.address == "head:6379"
-    assert plan.logical_gpus == 2 * 2  # a policy and an engine a node
+    assert plan.gpus == 2 * 2  # a policy and an engine a node
     monkeypatch.delenv("RAY_ADDRESS")
     plan = plan_of(load_recipe(CPU), [])
     assert (plan.threads, plan.address) == (len(os.sched_getaffinity(0)), None)
