@@ -87,7 +87,7 @@ def _drive(
             stderr=subprocess.STDOUT,
             env=os.environ | KEPT | {RUN: token},
             start_new_session=True,  # Ctrl-C is for us to pass on, in order
-            preexec_fn=_end_with_us,
+            preexec_fn=end_with_us,
         )
         assert process.stdout is not None
         # What outlives a driver that was killed holds on to its pipe, so it is ended before the pipe's end.
@@ -160,7 +160,7 @@ def signals_raise() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def _end_with_us() -> None:
+def end_with_us() -> None:
     """SIGTERM when the launcher ends, also by kill -9: a run that nobody watches holds GPUs for nothing."""
     set_pdeathsig = 1
     LIBC.prctl(set_pdeathsig, signal.SIGTERM)
@@ -186,7 +186,7 @@ def _sweep_after(process: subprocess.Popen[bytes], token: str) -> None:
     """
     killed = process.wait() < 0
     first = time.monotonic() + (0 if killed else STOP_SECONDS / 2)
-    while rest := list(_with_token(token)):
+    while rest := list(with_token(token)):
         now = time.monotonic()
         if now >= first + STOP_SECONDS:
             print(f"processes that do not end: {[each.pid for each in rest]}", file=sys.stderr)
@@ -198,7 +198,8 @@ def _sweep_after(process: subprocess.Popen[bytes], token: str) -> None:
         time.sleep(0.1)
 
 
-def _with_token(token: str) -> Iterator[psutil.Process]:
+def with_token(token: str) -> Iterator[psutil.Process]:
+    """Processes that were started with RUN=token in their environment, or by such."""
     mark = f"{RUN}={token}".encode()
     for process in psutil.process_iter():
         try:
