@@ -116,6 +116,8 @@ class _Schema:
         return self._give(self.at(loc))
 
     def _resolved(self, schema: dict[str, Any]) -> dict[str, Any]:
+        # Of a section or nothing, the section: a mistake within it is one of its fields.
+        schema = next((each for each in schema.get("anyOf", ()) if "$ref" in each), schema)
         return self._all["$defs"][schema["$ref"].rpartition("/")[2]] if "$ref" in schema else schema
 
     def _give(self, schema: dict[str, Any]) -> str:

@@ -1,0 +1,84 @@
+"""What a synthesis recipe may say: its sections, each as its stage has it, and the models that they name.
+
+Covers: reading it (`load`), sections that only some stages need, names of models that nothing is behind.
+Does not cover: the fields of a section (the stage's own module), what stands ready on this machine (ready.py).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+
+from pydantic import Field
+
+from acecoder_rl.synthesis.build import BuildSettings
+from acecoder_rl.synthesis.hard import HardSettings
+from acecoder_rl.synthesis.imagine import ImagineSettings
+from acecoder_rl.synthesis.models import Endpoint, Engine, Model
+from acecoder_rl.synthesis.pairs import PairsSettings
+from acecoder_rl.synthesis.report import ReportSettings
+from acecoder_rl.synthesis.sample import SampleSettings
+from acecoder_rl.synthesis.seeds import SeedsSettings
+from acecoder_rl.synthesis.verify import VerifySettings
+from acecoder_rl.training import mistakes
+from acecoder_rl.training.load import read_recipe
+from acecoder_rl.training.recipe import RecipeError, Section, Text
+
+
+class Recipe(Section):
+    """A synthesis run.
+
+    Attributes:
+        models: whom the stages ask, by names of the recipe's own.
+        seeds, imagine, verify, sample: of these stages; one that is left out cannot be run.
+        build, pairs, hard, report: of these, which can do with their defaults.
+        folder: of the run; None = runs/<name of the recipe>.
+    """
+
+    models: dict[Text, Model] = Field(default_factory=dict)
+    seeds: SeedsSettings | None = None
+    imagine: ImagineSettings | None = None
+    verify: VerifySettings | None = None
+    sample: SampleSettings | None = None
+    build: BuildSettings = BuildSettings()
+    pairs: PairsSettings = PairsSettings()
+    hard: HardSettings = HardSettings()
+    report: ReportSettings = ReportSettings()
+    folder: Text | None = None
+
+    def asked(self, stage: str) -> dict[str, Endpoint | Engine]:
+        """The models that a stage asks, by name."""
+        return {name: self.models[name] for field, name in _named(self) if field.startswith(f"{stage}.")}
+
+
+def load(path: str | os.PathLike[str], overrides: Iterable[str] = ()) -> Recipe:
+    """A recipe with its defaults filled in.
+
+    Args:
+        overrides: "section.field=value" each, the value in YAML.
+
+    Raises:
+        RecipeError: with every mistake, each with its place and mend.
+    """
+    recipe = read_recipe(path, overrides, Recipe)
+    if wrong := list(_unknown(recipe, os.fspath(path))):
+        raise RecipeError(wrong)
+    return recipe
+
+
+def _named(recipe: Recipe) -> Iterator[tuple[str, str]]:
+    """Where the recipe names a model: (field, name)."""
+    if recipe.imagine:
+        yield "imagine.model", recipe.imagine.model
+    if recipe.verify:
+        yield "verify.oracle.model", recipe.verify.oracle.model
+    if recipe.sample:
+        for number, each in enumerate(recipe.sample.models):
+            yield f"sample.models.{number}", each
+
+
+def _unknown(recipe: Recipe, where: str) -> Iterator[str]:
+    for field, name in _named(recipe):
+        if name not in recipe.models:
+            mend = mistakes.instead(name, list(recipe.models)) if recipe.models else "describe it in `models:`"
+            yield f"{where}: {field} is {name!r}, which is none of the models: {mend}"
