@@ -1,0 +1,107 @@
+"""What the stages to run need, looked for before anything is paid or loaded.
+
+Covers: sections of the recipe, models' folders, keys, prices, endpoints that answer, packages, prompt files, another
+    dataset that `hard` is to read, the sandbox.
+Does not cover: whether a model is any good at it.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+from acecoder_rl.synthesis.models import Endpoint, Engine
+from acecoder_rl.synthesis.recipe import Recipe
+from acecoder_rl.training.model_path import missing, resolve
+from acecoder_rl.training.recipe import RecipeError
+
+if TYPE_CHECKING:
+    import httpx
+
+CONNECT_SECONDS = 10.0
+
+
+def check_sections(recipe: Recipe, stages: Iterable[str]) -> None:
+    """Raises RecipeError where a stage to run has no section."""
+    wrong = [f"{name} is missing: stage {name} needs this section" for name in stages if getattr(recipe, name) is None]
+    if wrong:
+        raise RecipeError(wrong)
+
+
+def check_models(recipe: Recipe, stages: Iterable[str], max_cost: float | None, *, reach: bool = True) -> None:
+    """The models that the stages ask.
+
+    Args:
+        reach: whether to see if endpoints answer.
+
+    Raises:
+        RecipeError: with every mistake.
+    """
+    asked = {name: model for stage in stages for name, model in recipe.asked(stage).items()}
+    wrong: list[str] = []
+    for name, model in asked.items():
+        of_one = _engine(model) if isinstance(model, Engine) else _endpoint(model, max_cost)
+        mistakes = [f"models.{name}.{mistake}" for mistake in of_one]
+        if not mistakes and reach and isinstance(model, Endpoint):
+            mistakes = [f"models.{name}.{mistake}" for mistake in _reached(model)]
+        wrong += mistakes
+    if wrong:
+        raise RecipeError(wrong)
+
+
+def _engine(model: Engine) -> Iterator[str]:
+    try:
+        resolve(model.path)
+    except RecipeError as error:
+        yield f"path: {error}"
+    if missing(model.path):
+        yield f"path is {model.path!r}, and there is no such folder: make it, or give another"
+    if importlib.util.find_spec("vllm") is None:
+        yield "path asks for vLLM, which is not installed: make setup, or pip install '.[gpu]', or give an endpoint"
+
+
+def _endpoint(model: Endpoint, max_cost: float | None) -> Iterator[str]:
+    if model.api_key_env and not os.environ.get(model.api_key_env):
+        yield (
+            f"api_key_env is {model.api_key_env}, but the environment has no such variable: "
+            f"export {model.api_key_env}=..."
+        )
+    if max_cost is not None and (model.price_in is None or model.price_out is None):
+        yield (
+            "price_in or price_out is missing, and --max-cost needs both: set them (USD for a million tokens; "
+            "0 if it is free)"
+        )
+    if importlib.util.find_spec("openai") is None:
+        yield "endpoint needs the package openai, which is not installed: pip install openai"
+
+
+def _reached(model: Endpoint) -> Iterator[str]:
+    import httpx
+
+    key = os.environ.get(model.api_key_env, "") if model.api_key_env else ""
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    url = f"{model.endpoint.rstrip('/')}/models"
+    try:
+        answer = httpx.get(url, headers=headers, timeout=CONNECT_SECONDS, follow_redirects=True)
+    except httpx.TimeoutException:
+        return  # something is there, and busy
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        yield f"endpoint is {model.endpoint}, where nobody answers ({error}): start it, or mend the address"
+        return
+    if answer.status_code in (401, 403) and key:
+        yield f"api_key_env is {model.api_key_env}, and {model.endpoint} refuses that key ({answer.status_code})"
+    elif answer.status_code in (401, 403) and not key:
+        yield f"endpoint is {model.endpoint}, which wants a key ({answer.status_code}): give api_key_env"
+    elif answer.is_success and (names := _served(answer)) and model.model not in names:
+        shown = ", ".join(sorted(names)[:8])
+        yield f"model is {model.model!r}, which {model.endpoint} does not have: it has {shown}"
+
+
+def _served(answer: httpx.Response) -> set[str]:
+    """The models that an endpoint lists; none where it lists none."""
+    try:
+        return {str(each["id"]) for each in answer.json()["data"]}
+    except (ValueError, KeyError, TypeError):
+        return set()
