@@ -80,7 +80,7 @@ def _header(name: str, settings: BuildSettings, tables: dict[str, State], prompt
 
 
 def _configs(tables: dict[str, State], prompts: dict[str, dict[str, int]]) -> Iterator[dict[str, Any]]:
-    """What `datasets` can load; it takes no config without rows."""
+    """What `datasets` can load by name: it takes no config without rows, and no JSONL beside Parquet."""
     for stage, (config, folder) in CONFIGS.items():
         if stage in tables and tables[stage].kept:
             yield {
@@ -92,7 +92,7 @@ def _configs(tables: dict[str, State], prompts: dict[str, dict[str, int]]) -> It
             files = [
                 {"split": split, "path": f"{folder}/{form}/{split}.{ending}"} for split, rows in counts.items() if rows
             ]
-            if files:
+            if files and ending == "parquet":
                 yield {"config_name": f"{PROMPTS[folder]}{form}", "data_files": files}
 
 
@@ -102,10 +102,12 @@ def _files(tables: dict[str, State], prompts: dict[str, dict[str, int]]) -> Iter
             yield f"`{config}`", "train", tables[stage].kept, ABOUT[config]
     for folder, counts in prompts.items():
         of = "the hard questions" if PROMPTS[folder] else "the questions"
-        for form in FILES:
+        for form, ending in FILES.items():
             for split, rows in counts.items():
                 if rows:
-                    yield f"`{PROMPTS[folder]}{form}`", split, rows, f"{of} as prompts with labels, for {form}"
+                    config = f"`{PROMPTS[folder]}{form}`" if ending == "parquet" else ""
+                    what = f"{of} as prompts with labels, for {form}: `{folder}/{form}/{split}.{ending}`"
+                    yield config, split, rows, what
 
 
 def _funnel(stages: dict[str, State]) -> Iterator[tuple[Any, ...]]:
