@@ -3,25 +3,19 @@
 Covers: `AgentExecutor`, one in each vLLM engine: it awaits the reward of every sample as soon as it is
     generated, thousands at once, passes on truncation, and lets errors stop the training. `reward_func` for
     `--reward.remote_url`, where OpenRLHF swallows exceptions: it never raises and never hangs.
-Does not cover: what is rewarded. The environment variable ACECODER_RL_REWARD says it: JSON with a recipe's
-    sections "reward" and "sandbox", and its "assistant_prefix", with which prompts end and answers begin.
+Does not cover: what is rewarded. The environment variable ACECODER_RL_REWARD says it (configured.py).
 Written for OpenRLHF 0.11: openrlhf/utils/agent.py.
 """
 
 from __future__ import annotations
 
-import json
-import os
 import sys
-from functools import cache, lru_cache
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
-from acecoder_rl.problems import Problem
 from acecoder_rl.queries import prompt_end, without_end
-from reward_fns.config import ConfigError, from_config
+from reward_fns.configured import configured, problem_of
 from reward_fns.loop import wait_for
-from reward_fns.pass_rate import TestReward
 from reward_fns.reward import KEYS, Reward
 from reward_fns.sandboxes import open_sandbox
 
@@ -35,38 +29,8 @@ else:
             raise
         SingleTurnAgentExecutor = object  # reward_func alone needs no OpenRLHF
 
-REWARD = "ACECODER_RL_REWARD"
 # Of one call of reward_func: beyond any program's last resort (Limits.wall_seconds) with a queue before it.
 CALL_SECONDS = 600.0
-SECTIONS = {"reward", "sandbox", "assistant_prefix"}
-
-# All samples of a prompt come one after the other: their problem is read once.
-problem_of = lru_cache(maxsize=64)(Problem.from_label)
-
-
-@cache
-def configured() -> tuple[TestReward, str]:
-    """The reward that ACECODER_RL_REWARD describes, and the assistant prefix.
-
-    Raises:
-        ConfigError: the variable is missing, or wrong.
-    """
-    text = os.environ.get(REWARD)
-    if not text:
-        raise ConfigError(
-            f"{REWARD} is not set: start training with `acecoder-rl train`, or export it as "
-            '\'{"reward": {"kind": "pass_rate"}, "sandbox": {}, "assistant_prefix": ""}\''
-        )
-    try:
-        sections = json.loads(text)
-    except ValueError as error:
-        raise ConfigError(f"{REWARD} is not JSON: {error}") from error
-    if not isinstance(sections, dict) or not {"reward"} <= sections.keys() <= SECTIONS:
-        raise ConfigError(f"{REWARD} is {text!r}: give an object with 'reward', and some of {SECTIONS}")
-    prefix = sections.get("assistant_prefix", "")
-    if not isinstance(prefix, str):
-        raise ConfigError(f"{REWARD}: assistant_prefix is {prefix!r}: give the text that prompts end with")
-    return from_config(sections["reward"], sandbox=sections.get("sandbox")), prefix
 
 
 def logs(reward: Reward) -> dict[str, float]:

@@ -1,0 +1,73 @@
+"""TRL's GRPOTrainer learns two steps from tests and a served reward model; labels, texts and metrics arrive."""
+
+import json
+import math
+import pickle
+
+import pytest
+
+from acecoder_rl.problems import Problem
+from reward_fns import AceCodeRM, PassRate
+from reward_fns.loop import wait_for
+from reward_fns.trl import TRLReward
+from tests.reward_fns.common import PROBLEM, RIGHT, TESTS, passing
+from tests.reward_model.conftest import make_tokenizer, tiny_config
+from tests.reward_model.rm_servers import ok, replica, scripted
+
+pytest.importorskip("trl")
+
+
+def test_completions_are_scored_in_order_and_logged():
+    logged = {}
+    reward = TRLReward(PassRate(), name="tests")
+    texts = [passing(2), [{"role": "assistant", "content": RIGHT}], passing(3)]
+    label = PROBLEM.to_label()
+    told = {"label": [label, json.dumps(TESTS), label], "trainer_state": None}
+    values = wait_for(reward(prompts=["?"] * 3, completions=texts, log_metric=logged.__setitem__, **told))
+    assert values == [0.4, 1.0, 0.6]
+    assert math.isclose(logged["tests/pass_rate"], 2 / 3) and math.isclose(logged["tests/all_passed"], 1 / 3)
+    again = pickle.loads(pickle.dumps(reward))  # TRL's async trainer starts processes
+    assert again.__name__ == "tests" and again.reward == reward.reward
+
+
+def test_a_missing_column_is_named():
+    with pytest.raises(ValueError, match=r"no column 'label' \(columns: tests\)"):
+        wait_for(TRLReward(PassRate())(prompts=["?"], completions=[RIGHT], tests=[TESTS]))
+
+
+def test_a_component_gives_its_raw_score():
+    with scripted(ok([-12.5])) as server:
+        reward = TRLReward(AceCodeRM(endpoint=server.url))
+        values = wait_for(reward(prompts=["?"], completions=[RIGHT], label=[PROBLEM.to_label()]))
+    assert values == [-12.5] and reward.__name__ == "AceCodeRM"
+
+
+def test_grpo_learns_from_tests_and_a_reward_model(tiny_rm, tmp_path):
+    from datasets import Dataset
+    from transformers import Qwen2ForCausalLM, set_seed
+    from trl import GRPOConfig, GRPOTrainer
+
+    from acecoder_rl.reward_model.scoring import RewardScorer
+
+    set_seed(0)
+    rows = [Problem(f"add{i}", f"Write add(a, b), variant {i}.", TESTS) for i in range(4)]
+    prompts = [[{"role": "user", "content": problem.question}] for problem in rows]
+    data = Dataset.from_dict({"prompt": prompts, "label": [problem.to_label() for problem in rows]})
+    tests, scorer = TRLReward(PassRate(), name="tests"), RewardScorer(str(tiny_rm))
+    with replica(load=lambda _: scorer) as url:
+        trainer = GRPOTrainer(
+            Qwen2ForCausalLM(tiny_config()), [tests, TRLReward(AceCodeRM(endpoint=url), name="rm")],
+            args=GRPOConfig(
+                str(tmp_path), max_steps=2, per_device_train_batch_size=4, num_generations=4, reward_weights=[1.0, 0.1],
+                max_completion_length=12, learning_rate=1e-3, logging_steps=1, report_to=[], use_cpu=True,
+                save_strategy="no", disable_tqdm=True,
+            ),
+            train_dataset=data, processing_class=make_tokenizer(),
+        )  # fmt: skip
+        before = trainer.model.lm_head.weight.detach().clone()
+        trainer.train()
+    logs = [row for row in trainer.state.log_history if "rewards/rm/mean" in row]
+    assert len(logs) == 2 and not before.equal(trainer.model.lm_head.weight)
+    for row in logs:
+        assert math.isclose(row["reward"], row["rewards/tests/mean"] + 0.1 * row["rewards/rm/mean"], abs_tol=1e-4)
+        assert row["rewards/rm/std"] > 0 and "tests/pass_rate" in row and row["rewards/tests/mean"] == 0

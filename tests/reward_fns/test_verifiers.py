@@ -1,0 +1,61 @@
+"""verifiers' own scoring finds our functions by their names, as a taskset's configuration has them."""
+
+import json
+
+import pytest
+
+from tests.reward_fns.common import PROBLEM, RIGHT, passing
+from tests.reward_fns.trainers import installed, run
+
+SCRIPT = """
+import asyncio, json
+import verifiers.v1 as vf
+from verifiers.v1.task import Task, TaskConfig, TaskData
+from verifiers.v1.trace import AgentInfo, Trace, TraceTask
+from verifiers.v1.configs.agent import AgentConfig
+
+class Data(TaskData):
+    label: str | None = None
+
+class Code(Task[Data, vf.State, TaskConfig]):
+    pass
+
+given = json.loads(GIVEN)
+config = TaskConfig(
+    rewards={"tests": {"fn": "reward_fns.verifiers:tests", "weight": 2.0}},
+    metrics={"facts": {"fn": "reward_fns.verifiers:facts"}},
+)
+
+async def score(label, answer, stop):
+    data = Data(id="add", prompt="Write add(a, b).", label=label)
+    trace = Trace(task=TraceTask(type="Code", data=data), agent=AgentInfo(config=AgentConfig()), root_reply=answer,
+                  stop_condition=stop)
+    await Code(data, config).score(trace)
+    return [trace.reward, trace.metrics["pass_rate"], trace.metrics["truncated"], sorted(trace.rewards)]
+
+async def main():
+    said = [await score(*row) for row in given]
+    try:
+        await score(None, "hello", None)
+    except Exception as error:
+        said.append(f"{type(error).__name__}: {error}")
+    print(json.dumps(said))
+
+asyncio.run(main())
+"""
+
+
+@pytest.fixture(scope="module")
+def verifiers():
+    return installed("verifiers", "verifiers==0.4.0", dependencies=True)
+
+
+def test_a_taskset_scores_by_our_functions(verifiers):
+    label = PROBLEM.to_label()
+    rows = [(label, RIGHT, None), (label, passing(2), "max_output_tokens")]
+    config = {"reward": {"kind": "pass_rate", "truncated_penalty": 0.25}}
+    script = SCRIPT.replace("GIVEN", repr(json.dumps(rows)))
+    *scored, failed = json.loads(run(script, verifiers, ACECODER_RL_REWARD=json.dumps(config)).splitlines()[-1])
+    assert [each[0] for each in scored] == [2.0, pytest.approx(2 * (0.4 - 0.25))]
+    assert [each[1:] for each in scored] == [[1.0, 0.0, ["tests"]], [0.4, 1.0, ["tests"]]]
+    assert "put Problem.to_label() into 'label'" in failed
