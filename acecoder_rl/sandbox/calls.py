@@ -1,4 +1,4 @@
-"""What every sandbox offers its callers, wherever it runs: run, arun, run_many.
+"""What every sandbox offers its callers, wherever it runs: run, submit, arun, run_many.
 
 Covers: the calls, on top of one method that hands a program over and returns its future.
 Does not cover: where the program goes (pool.py: our own workers; shared.py: another process of this
@@ -86,6 +86,10 @@ class Calls:
             return future.result()
         finally:
             future.cancel()  # a KeyboardInterrupt must not leave the program running
+
+    def submit(self, program: str, tests: Any, **options: Any) -> Future[Verdict]:
+        """`run` that does not wait. Cancelling the future kills the program, unless an equal call waits too."""
+        return self._ask(program, tests, Options(**options))
 
     async def arun(
         self,

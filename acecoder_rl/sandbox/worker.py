@@ -42,6 +42,8 @@ JUDGING_CPU_SECONDS = 8  # what judging one program may cost before the kernel e
 STACK_BYTES = 512 << 20  # of each jailed interpreter: recursion is a program's right
 NUMPY_BYTES = 512 << 20
 MEMORY_BYTES = 8 << 30  # of the worker's address space
+FRESH_RUNS = 256  # programs that share interpreters with another hash seed: to start those costs what 25 programs cost
+FRESH_IDLE_SECONDS = 0.05  # after which they end: the owner's next program would be here
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE = 1, 4
 
 
@@ -65,7 +67,7 @@ def main(descriptor: int) -> None:
         return
     worker.reply(("ready", os.getpid()))
     try:
-        while (request := receive(owner)) is not None:
+        while (request := worker.next_request()) is not None:
             if request[0] == "run":
                 worker.serve(*request[1:])
     finally:
@@ -78,6 +80,7 @@ class Worker:
     def __init__(self, owner: socket.socket, config: dict[str, Any]) -> None:
         self.owner, self.config = owner, config
         self.zygotes: dict[str, Zygote] = {}
+        self.fresh: Fresh | None = None
         self.plans: OrderedDict[str, Route] = OrderedDict()
         self.current = 0
         # What this process takes by itself, and room for numpy, which it imports when a value needs it.
@@ -90,6 +93,12 @@ class Worker:
             self.zygotes[role] = Zygote(role, self.config)
         return self.zygotes[role]
 
+    def next_request(self) -> Any:
+        """What the owner wants next; None when it is gone."""
+        if self.fresh and not select.select([self.owner], [], [], FRESH_IDLE_SECONDS)[0]:
+            self.end_fresh()
+        return receive(self.owner)
+
     def serve(self, number: int, key: str, tests: Tests | None, job: Job, careful: bool, fresh: bool) -> None:
         """Run job `number` and answer ("done" | "cancelled" | "error", number, result)."""
         self.current = number
@@ -99,9 +108,8 @@ class Worker:
         owner = (self.owner, self.on_owner)
         try:
             route = self.route(key, tests)
-            with Fresh(self) if fresh else self as context:
-                run = Run(job, route, context.zygote, guard, owner)
-                self.reply(("done", number, run_program(run)))
+            zygote = self.fresh_for(hash((key, job.program))).zygote if fresh else self.zygote
+            self.reply(("done", number, run_program(Run(job, route, zygote, guard, owner))))
         except Cancelled:
             self.abandon()
             self.reply(("cancelled", number, None))
@@ -131,6 +139,19 @@ class Worker:
         if request == ("cancel", self.current):
             raise Cancelled
 
+    def fresh_for(self, program: int) -> Fresh:
+        """Interpreters with a hash seed that `program`, a hash of it and its tests, has not run with."""
+        if self.fresh and (program in self.fresh.ran or len(self.fresh.ran) >= FRESH_RUNS):
+            self.end_fresh()
+        self.fresh = self.fresh or Fresh(self.config)
+        self.fresh.ran.add(program)
+        return self.fresh
+
+    def end_fresh(self) -> None:
+        if self.fresh:
+            self.fresh.close()
+        self.fresh = None
+
     def abandon(self) -> None:
         """End the zygotes with whatever runs in them; the next program gets new ones."""
         self.close()
@@ -143,35 +164,28 @@ class Worker:
     def close(self) -> None:
         while self.zygotes:
             self.zygotes.popitem()[1].close()
+        self.end_fresh()
 
     def reply(self, message: tuple[Any, ...]) -> None:
         send_frame(self.owner, pickle.dumps(message, protocol=pickle.HIGHEST_PROTOCOL))
 
-    def __enter__(self) -> Worker:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        return None
-
 
 class Fresh:
-    """Zygotes of their own for one program, with another hash seed: how flaky tests are found."""
+    """Zygotes with another hash seed, for programs that each run once in them: how flaky tests are found."""
 
-    def __init__(self, worker: Worker) -> None:
-        self.config, self.seed = worker.config, random.SystemRandom().randrange(1, 2**32)
+    def __init__(self, config: dict[str, Any]) -> None:
+        self.config, self.seed = config, random.SystemRandom().randrange(1, 2**32)
         self.zygotes: dict[str, Zygote] = {}
+        self.ran: set[int] = set()
 
     def zygote(self, role: str) -> Zygote:
         if role not in self.zygotes:
             self.zygotes[role] = Zygote(role, self.config, self.seed)
         return self.zygotes[role]
 
-    def __enter__(self) -> Fresh:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for zygote in self.zygotes.values():
-            zygote.close()
+    def close(self) -> None:
+        while self.zygotes:
+            self.zygotes.popitem()[1].close()
 
 
 def run_here(judge: Callable[[], Outcome], limit: float, memory: int) -> tuple[Outcome, float]:
