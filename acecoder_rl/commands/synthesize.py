@@ -38,7 +38,7 @@ def synthesize(
     stage: Annotated[
         str | None,
         typer.Argument(
-            metavar="[STAGE]",
+            metavar="STAGE",
             help="One of seeds, imagine, verify, sample, build, pairs, hard, report; some as verify..build; else all.",
             show_default=False,
         ),
@@ -99,6 +99,8 @@ def _progress() -> Iterator[OnProgress]:
         TimeRemainingColumn,
     )
 
+    from acecoder_rl.synthesis.funnel import dollars
+
     shown = console()
     columns = (
         TextColumn("{task.description:8}"),
@@ -115,7 +117,7 @@ def _progress() -> Iterator[OnProgress]:
         def on_progress(stage: str, done: int, total: int | None, cost: float) -> None:
             if stage not in tasks:
                 tasks[stage] = progress.add_task(stage, total=total, cost="")
-            told = f"{cost:.2f} USD" if cost else ""
+            told = f"{dollars(cost)} USD" if cost else ""
             progress.update(tasks[stage], completed=done, total=total, cost=told)  # type: ignore[arg-type]
 
         yield on_progress

@@ -43,8 +43,13 @@ def cells(state: State) -> list[str]:
         told.append(f"others {rest}")
     if state.state != "finished":
         told.insert(0, "not finished")
-    cost = f"{state.cost:.2f}" if state.cost else ""
+    cost = dollars(state.cost) if state.cost else ""
     return [f"{state.read:,}", f"{state.kept:,}", f"{state.seconds:,.1f}", cost, ", ".join(told)]
+
+
+def dollars(cost: float) -> str:
+    """USD, with more places where it is little."""
+    return f"{cost:,.2f}" if cost >= 1 or not cost else f"{cost:.4f}"
 
 
 def places(folder: Path) -> Iterator[tuple[str, Path]]:

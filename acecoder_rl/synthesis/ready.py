@@ -12,10 +12,13 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from acecoder_rl.synthesis import seeds
 from acecoder_rl.synthesis.models import Endpoint, Engine
 from acecoder_rl.synthesis.recipe import Recipe
+from acecoder_rl.synthesis.stage_table import PROMPTED
 from acecoder_rl.training.model_path import missing, resolve
-from acecoder_rl.training.recipe import RecipeError
+from acecoder_rl.training.recipe import RecipeError, Source
+from acecoder_rl.training.sources import Reader
 
 if TYPE_CHECKING:
     import httpx
@@ -30,15 +33,27 @@ def check_sections(recipe: Recipe, stages: Iterable[str]) -> None:
         raise RecipeError(wrong)
 
 
-def check_models(recipe: Recipe, stages: Iterable[str], max_cost: float | None, *, reach: bool = True) -> None:
-    """The models that the stages ask.
+def check(recipe: Recipe, stages: Iterable[str], max_cost: float | None = None, *, reach: bool = True) -> None:
+    """All that can be seen before the stages run; the sandbox is seen by starting it.
 
     Args:
         reach: whether to see if endpoints answer.
 
     Raises:
-        RecipeError: with every mistake.
+        RecipeError, InputError: something is missing.
     """
+    stages = list(stages)
+    for name in stages:
+        if name in PROMPTED:
+            PROMPTED[name].prompts_of(getattr(recipe, name))
+    if "seeds" in stages and recipe.seeds is not None:
+        seeds.check(recipe.seeds)
+    if "hard" in stages and recipe.hard.source is not None:
+        Reader(Source(path=recipe.hard.source, split=recipe.hard.split), "hard.source")
+    _check_models(recipe, stages, max_cost, reach)
+
+
+def _check_models(recipe: Recipe, stages: Iterable[str], max_cost: float | None, reach: bool) -> None:
     asked = {name: model for stage in stages for name, model in recipe.asked(stage).items()}
     wrong: list[str] = []
     for name, model in asked.items():

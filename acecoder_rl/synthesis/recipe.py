@@ -18,6 +18,7 @@ from acecoder_rl.synthesis.models import Endpoint, Engine, Model
 from acecoder_rl.synthesis.pairs import PairsSettings
 from acecoder_rl.synthesis.report import ReportSettings
 from acecoder_rl.synthesis.sample import SampleSettings
+from acecoder_rl.synthesis.sandbox_settings import SandboxSettings
 from acecoder_rl.synthesis.seeds import SeedsSettings
 from acecoder_rl.synthesis.verify import VerifySettings
 from acecoder_rl.training import mistakes
@@ -32,6 +33,7 @@ class Recipe(Section):
         models: whom the stages ask, by names of the recipe's own.
         seeds, imagine, verify, sample: of these stages; one that is left out cannot be run.
         build, pairs, hard, report: of these, which can do with their defaults.
+        sandbox: where programs run.
         folder: of the run; None = runs/<name of the recipe>.
     """
 
@@ -44,6 +46,7 @@ class Recipe(Section):
     pairs: PairsSettings = PairsSettings()
     hard: HardSettings = HardSettings()
     report: ReportSettings = ReportSettings()
+    sandbox: SandboxSettings = SandboxSettings()
     folder: Text | None = None
 
     def asked(self, stage: str) -> dict[str, Endpoint | Engine]:

@@ -86,7 +86,7 @@ def synthesize(
         answers = held_open.enter_context(Answers(folder / ANSWERS))
         budget = Budget(max_cost, answers)
         held_open.callback(release)
-        sandbox = held_open.enter_context(ready.sandbox(recipe)) if SANDBOXED & set(todo) else None
+        sandbox = held_open.enter_context(recipe.sandbox.open()) if SANDBOXED & set(todo) else None
         for name in stages:
 
             def on_done(done: int, total: int | None, name: str = name) -> None:

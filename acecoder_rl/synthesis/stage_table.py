@@ -18,11 +18,17 @@ from acecoder_rl.synthesis.answers import Answers
 from acecoder_rl.synthesis.budget import Budget
 from acecoder_rl.synthesis.models import Endpoint, Engine
 from acecoder_rl.synthesis.recipe import Recipe
-from acecoder_rl.synthesis.stages import OnDone, Process, fingerprint_of, rows_of, run_stage
+from acecoder_rl.synthesis.stages import OnDone, fingerprint_of, rows_of, run_stage
 from acecoder_rl.synthesis.state import state_of
 
 # Of a model: what decides its answers. Not where it is served, what it costs, how many requests it gets at once.
 DECISIVE = {"model", "path", "structured", "continue_prefix", "seeds", "extra", "max_model_len", "chat", "engine"}
+
+
+PROMPTED: dict[str, Any] = {"imagine": imagine, "verify": verify, "sample": sample}
+SANDBOXED = frozenset(("verify", "sample"))
+# Rows a part, of the stages that ask: many times the requests in flight, as a chunk ends when its last answer is there.
+CHUNKS = {"imagine": 256, "verify": 256, "sample": 128}
 
 
 @dataclass(frozen=True)
@@ -33,7 +39,6 @@ class Work:
         folder: of the run.
         sandbox: None where no stage to run needs one.
         on_done: told the rows of the input that are done, and of how many.
-        on_answer: told each answer of a model.
     """
 
     recipe: Recipe
@@ -42,7 +47,6 @@ class Work:
     budget: Budget
     sandbox: Any
     on_done: OnDone
-    on_answer: Callable[[object], None] = lambda answer: None
 
 
 @dataclass(frozen=True)
@@ -52,12 +56,19 @@ class Stage:
     Attributes:
         reads: the stage whose rows come in; None = files.
         run: runs it, or what is left of it.
-        needed: whether the recipe must have its section.
     """
 
     reads: str | None
     run: Callable[[Work], object]
-    needed: bool = False
+
+
+def answers_a_row(recipe: Recipe, name: str) -> int:
+    """How many answers of models, all together, a stage asks for with each row; 0 where it asks none."""
+    if name == "verify" and recipe.verify:
+        return recipe.verify.oracle.n
+    if name == "sample" and recipe.sample:
+        return recipe.sample.n * len(recipe.sample.models)
+    return int(name == "imagine")
 
 
 def settings_of(recipe: Recipe, name: str) -> dict[str, Any]:
@@ -67,53 +78,88 @@ def settings_of(recipe: Recipe, name: str) -> dict[str, Any]:
         return {}
     settings = section.model_dump(mode="json")
     if models := recipe.asked(name):
-        settings["models described"] = {key: _decisive(model) for key, model in models.items()}
-    if texts := PROMPTS[name](section) if name in PROMPTS else ():
-        settings["text of prompts"] = [hashlib.sha256(text.encode()).hexdigest()[:16] for text in texts]
+        settings["described"] = {key: _decisive(model) for key, model in models.items()}
+    if name in PROMPTED:
+        settings["prompt texts"] = [_digest(prompt.text) for prompt in PROMPTED[name].prompts_of(section)]
+    if name in SANDBOXED:
+        settings["sandbox"] = recipe.sandbox.decisive()
     return settings
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _decisive(model: Endpoint | Engine) -> dict[str, Any]:
     return model.model_dump(mode="json", include=DECISIVE)
 
 
-def _asking(work: Work, name: str, reads: str, schema: Any, process: Process, chunk: int) -> None:
-    before = state_of(work.folder, reads)
-    run_stage(
-        work.folder,
-        name,
-        schema,
-        rows_of(work.folder, reads),
-        process,
-        chunk,
-        settings_of(work.recipe, name),
-        before.kept if before else None,
-        work.on_done,
-        input=fingerprint_of(work.folder, reads),
+def _seeds(work: Work) -> None:
+    assert work.recipe.seeds is not None
+    seeds.run(work.folder, work.recipe.seeds, work.on_done)
+
+
+class _Advance:
+    """Tells how far a stage is, also within a chunk: by the answers that have come."""
+
+    def __init__(self, on_done: OnDone, answers_a_row: int) -> None:
+        self._on_done, self._answers_a_row = on_done, answers_a_row
+        self._done, self._total, self._answers = 0, None, 0
+
+    def done(self, done: int, total: int | None) -> None:
+        self._done, self._total, self._answers = done, total, 0
+        self._on_done(done, total)
+
+    def answer(self, answer: object) -> None:
+        self._answers += 1
+        if self._answers % self._answers_a_row == 0:
+            self._on_done(self._done + self._answers // self._answers_a_row, self._total)
+
+
+def _asking(work: Work, name: str, reads: str, stage: Any, **more: Any) -> None:
+    """A stage that asks models."""
+    advance = _Advance(work.on_done, answers_a_row(work.recipe, name))
+    process = partial(
+        stage.process,
+        settings=getattr(work.recipe, name),
+        models=work.recipe.models,
+        answers=work.answers,
+        budget=work.budget,
+        on_answer=advance.answer,
+        **more,
     )
-
-
-def _shared(work: Work, name: str) -> dict[str, Any]:
-    """The arguments of a stage that asks models."""
-    return {
-        "settings": getattr(work.recipe, name),
-        "models": work.recipe.models,
-        "answers": work.answers,
-        "budget": work.budget,
-        "on_answer": work.on_answer,
-    }
+    fingerprint, before = fingerprint_of(work.folder, reads), state_of(work.folder, reads)
+    run_stage(
+        work.folder, name, stage.schema(), rows_of(work.folder, reads), process, CHUNKS[name],
+        settings_of(work.recipe, name), before.kept if before else None, advance.done, input=fingerprint,
+    )  # fmt: skip
 
 
 def _imagine(work: Work) -> None:
-    process = partial(imagine.process, **_shared(work, "imagine"))
-    _asking(work, "imagine", "seeds", imagine.schema(), process, 256)
+    _asking(work, "imagine", "seeds", imagine)
 
 
 def _verify(work: Work) -> None:
-    process = partial(verify.process, **_shared(work, "verify"), sandbox=work.sandbox)
-    _asking(work, "verify", "imagine", verify.schema(), process, 128)
+    _asking(work, "verify", "imagine", verify, sandbox=work.sandbox)
 
 
 def _sample(work: Work) -> None:
-    process = partial(sample.process, **_shared(work, "sample"), sandbox=work.sandbox)
-    _asking(work, "sample", "verify", sample.schema(), process, 64)
+    _asking(work, "sample", "verify", sample, sandbox=work.sandbox)
+
+
+def _report(work: Work) -> None:
+    dataset.publish(work.folder, work.recipe.build)
+    report.run(work.folder, work.recipe.report)
+
+
+# In their order.
+STAGES: dict[str, Stage] = {
+    "seeds": Stage(None, _seeds),
+    "imagine": Stage("seeds", _imagine),
+    "verify": Stage("imagine", _verify),
+    "sample": Stage("verify", _sample),
+    "build": Stage("sample", lambda work: build.run(work.folder, work.on_done)),
+    "pairs": Stage("build", lambda work: pairs.run(work.folder, work.recipe.pairs, work.on_done)),
+    "hard": Stage("build", lambda work: hard.run(work.folder, work.recipe.hard, work.on_done)),
+    "report": Stage(None, _report),
+}
