@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from acecoder_rl import __version__
-from acecoder_rl.commands import bench, best_of_n, convert_rm, score, serve_rm, train, train_rm
+from acecoder_rl.commands import bench, best_of_n, convert_rm, score, serve_rm, synthesize, train, train_rm
 
 app = typer.Typer(
     name="acecoder-rl",
@@ -44,6 +44,7 @@ app.command(name="train-rm", epilog=train_rm.EPILOG)(train_rm.train_rm)
 app.command("best-of-n", epilog=best_of_n.EPILOG)(best_of_n.best_of_n)
 app.command(epilog=serve_rm.EPILOG)(serve_rm.serve_rm)
 app.command("convert-rm", epilog=convert_rm.EPILOG)(convert_rm.convert_rm)
+app.command(epilog=synthesize.EPILOG)(synthesize.synthesize)
 app.add_typer(bench.bench, name="bench")
 
 
