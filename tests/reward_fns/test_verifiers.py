@@ -1,9 +1,15 @@
-"""verifiers' own scoring finds our functions by their names, as a taskset's configuration has them."""
+"""verifiers' own scoring finds our functions by their names, as a taskset's configuration has them (slow: its packages
+take minutes to install); what they read of a task and a trace, on objects of the same shape."""
 
+import asyncio
 import json
+from types import SimpleNamespace
 
 import pytest
 
+from reward_fns.configured import configured
+from reward_fns.verifiers import facts
+from reward_fns.verifiers import tests as reward
 from tests.reward_fns.common import PROBLEM, RIGHT, passing
 from tests.reward_fns.trainers import installed, run
 
@@ -50,6 +56,31 @@ def verifiers():
     return installed("verifiers", "verifiers==0.4.0", dependencies=True)
 
 
+@pytest.fixture
+def setting(monkeypatch):
+    config = {"reward": {"kind": "pass_rate", "truncated_penalty": 0.25}}
+    monkeypatch.setenv("ACECODER_RL_REWARD", json.dumps(config))
+    configured.cache_clear()
+    yield
+    configured.cache_clear()
+
+
+@pytest.mark.parametrize("where", ["label", "info"])
+def test_task_and_trace_are_read(setting, where):
+    label = {"label": PROBLEM.to_label()}
+    task = SimpleNamespace(id="add", prompt="Write add.", **(label if where == "label" else {"info": label}))
+    trace = SimpleNamespace(last_reply=passing(2), is_truncated=True)
+    assert asyncio.run(reward(task, trace)) == pytest.approx(0.15)
+    assert asyncio.run(facts(task, trace))["pass_rate"] == 0.4
+
+
+def test_a_task_without_tests_fails_loudly(setting):
+    task = SimpleNamespace(id="add", prompt="Write add.")
+    with pytest.raises(ValueError, match=r"task 'add' has neither 'label' nor 'tests'"):
+        asyncio.run(reward(task, SimpleNamespace(last_reply=RIGHT, is_truncated=False)))
+
+
+@pytest.mark.slow
 def test_a_taskset_scores_by_our_functions(verifiers):
     label = PROBLEM.to_label()
     rows = [(label, RIGHT, None), (label, passing(2), "max_output_tokens")]
