@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +24,18 @@ from acecoder_rl.synthesis.state import State, state_of
 
 TABLES = {"build": "data", "pairs": "pairs", "hard": "hard"}
 PROMPTS = {"build": "prompts", "hard": "hard_prompts"}
+OFTEN = 500  # rows between two reports
 MADE = "dataset.json"  # beside the folder, and no part of it: what it was made of
 
 
-def publish(folder: Path, settings: BuildSettings) -> Path:
+def publish(
+    folder: Path, settings: BuildSettings, on_done: Callable[[int, int | None], None] = lambda done, total: None
+) -> Path:
     """Bring RUN/dataset up to date with the finished stages; returns it.
 
     Args:
         folder: of the run.
+        on_done: told the prompts that are written, now and then, and how many there will be of their table.
 
     Raises:
         InputError: a part of a finished stage is missing.
@@ -53,6 +58,7 @@ def publish(folder: Path, settings: BuildSettings) -> Path:
         of = {"rows": tables[stage].output, **split} if stage in tables else None
         if record.stale(name, of) and of:
             rows = rows_of(folder, stage, ("id", "source", "question", "test_cases"))
+            rows = _told(rows, tables[stage].kept, on_done)
             record.add(name, of, prompt_files.write(rows, record.here / name, **split))
         if of:
             prompts[name] = record.counts(name)
@@ -97,6 +103,16 @@ class _Record:
 
     def _save(self) -> None:
         _write(self.file, json.dumps(self.made, indent=1) + "\n")
+
+
+def _told(
+    rows: Iterator[dict[str, Any]], total: int, on_done: Callable[[int, int | None], None]
+) -> Iterator[dict[str, Any]]:
+    for number, row in enumerate(rows):
+        if number % OFTEN == 0:
+            on_done(number, total)
+        yield row
+    on_done(total, total)
 
 
 def _link(parts: list[Path], target: Path) -> None:

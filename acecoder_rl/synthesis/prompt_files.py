@@ -7,8 +7,8 @@ Does not cover: chat templates: a prompt is the question, or the chat that asks 
 Memory: a batch of rows.
 
     OpenRLHF  --data.prompt_dataset F --data.input_key prompt --data.label_key label --data.apply_chat_template
-    verl      data.train_files=F; its compute_score gets the label as ground_truth
-    TRL       load_dataset("parquet", data_files=F); its reward functions get the labels as `label`
+    verl      data.train_files=F; reward_fns.verl gets the label as ground_truth
+    TRL       load_dataset("parquet", data_files=F); reward_fns.trl gets the labels as the column `label`
 """
 
 from __future__ import annotations

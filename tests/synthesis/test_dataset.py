@@ -197,7 +197,9 @@ def test_what_a_kill_left_half_made_is_made_anew(tmp_path: Path, monkeypatch: py
     table = [question(number, [10, 4]) for number in range(10)]
     folder = sampled(tmp_path / "run", table)
     build.run(folder)
-    dataset.publish(folder, SETTINGS)
+    told: list[tuple[int, int | None]] = []
+    dataset.publish(folder, SETTINGS, lambda *done: told.append(done))
+    assert told == [(0, 10), (10, 10)]
     whole = {path: path.read_bytes() for path in (folder / "dataset").rglob("*") if path.is_file()}
 
     class Killed(BaseException):
