@@ -9,6 +9,8 @@ Hostile input: any text gives a result; nothing in it is run or evaluated.
 
 from __future__ import annotations
 
+import ast
+import itertools
 import json
 import re
 from collections.abc import Iterator
@@ -31,6 +33,7 @@ Reason = Literal[
 ]
 
 STARTS = 20  # places where the object may begin
+LABELS = 10  # lines that may head the question
 _DEEP = 3
 _QUESTIONS = {
     *("question", "problem", "problem_statement", "problem_description", "description", "task", "exercise"),
@@ -86,7 +89,9 @@ def parse_imagined(text: str, cut: bool = False) -> Imagined:
         answer, unfinished = strip_markup(text, parse)
         if unfinished and not answer.strip():
             return Imagined("", [], "thinking_unfinished")
-        question, tests = _best([*_loosely(answer, parse), _from_lines(answer, cut, parse)])
+        found = [*_loosely(answer, parse), _from_lines(answer, cut, parse)]
+        question, tests = _best(found)
+        question = question or next((other for other, _ in found if other), "")
     reason: Reason = ""
     if not (question and tests):
         reason = "cut_off" if cut else "no_tests" if question else "no_question" if tests else "unreadable"
@@ -110,20 +115,26 @@ def _from_json(text: str) -> tuple[str, list[str]]:
 
 
 def _loosely(text: str, parse: Parser) -> Iterator[tuple[str, list[str]]]:
-    reader, end, question = Reader(text), 0, ""
-    for number, start in enumerate(_START.finditer(text)):
-        if number == STARTS:
-            break
+    reader, end, tried = Reader(text), 0, 0
+    for start in _START.finditer(text):
         if start.start() < end:
             continue
+        if tried == STARTS:
+            break
+        tried += 1
         value = reader.read(start.start())
         if reader.whole:
             end = reader.position
         if text[start.start()] == "[" and not any(isinstance(each, dict) for each in value):
             value = {"tests": value}
         question, tests = _read(value)
-        # Quotes that were not escaped may have ended a text too soon; then it does not parse.
-        yield question, [test for test in tests if parse(test)[0] is not None]
+        # Quotes that were not escaped may have ended a text too soon; then it is no statement.
+        yield question, [test for test in tests if _has_assert(test, parse)]
+
+
+def _has_assert(test: str, parse: Parser) -> bool:
+    tree, _ = parse(test)
+    return tree is not None and any(isinstance(each, ast.Assert) for each in tree.body)
 
 
 def _read(value: Any, depth: int = 0) -> tuple[str, list[str]]:
@@ -182,7 +193,7 @@ def _labelled(text: str) -> str:
             return str(json.loads(f'"{inner}"', strict=False)).strip()
         except ValueError:
             return inner.replace("\\n", "\n").replace('\\"', '"').strip()
-    for label in _QUESTION_LABEL.finditer(text):
+    for label in itertools.islice(_QUESTION_LABEL.finditer(text), LABELS):
         line_end = text.find("\n", label.end())
         alone = not text[label.end() : line_end if line_end >= 0 else None].strip(" \t*_:#")
         if ":" in label["end"] or (alone and label[0].lstrip()[:1] in "#*_"):

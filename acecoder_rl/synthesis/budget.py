@@ -29,8 +29,8 @@ class Budget:
         if max_cost is not None and not max_cost >= 0:
             raise ValueError(f"max_cost is {max_cost!r}: give USD, 0 or more")
         self.max_cost = max_cost
-        self.spent = answers.cost() if answers else 0.0
-        self.unsure = answers.unsure() if answers else 0.0
+        self.spent = 0.0 if answers is None else answers.cost()
+        self.unsure = 0.0 if answers is None else answers.unsure()
         self.reserved = 0.0
         self._in_flight = 0
 

@@ -6,12 +6,13 @@ Does not cover: further tries (endpoint.py).
 
 from __future__ import annotations
 
+import importlib
 import json
 from dataclasses import replace
 from typing import Any, Self
 
 from acecoder_rl.records import InputError
-from acecoder_rl.synthesis.endpoint_replies import Again, answers_of, cut, down, of_status
+from acecoder_rl.synthesis.endpoint_replies import Again, answers_of, cut, of_status
 from acecoder_rl.synthesis.models import Answer, Endpoint, Request
 
 CONNECT_SECONDS = 10.0
@@ -60,12 +61,17 @@ class Sender:
                 f"asking an endpoint needs {error.name}, which is not installed: pip install openai"
             ) from None
         self.model, self._openai = model, openai
-        self._client = openai.AsyncOpenAI(
-            base_url=model.endpoint,
-            api_key=key,
-            max_retries=0,  # they are endpoint.py's: tries are counted, and paid, by the budget
-            timeout=openai.Timeout(None, connect=CONNECT_SECONDS),
-        )
+        # The library's own HTTP client.
+        self._http = importlib.import_module("httpx" if int(openai.__version__.partition(".")[0]) < 3 else "httpx2")
+        try:
+            self._client = openai.AsyncOpenAI(
+                base_url=model.endpoint,
+                api_key=key,
+                max_retries=0,  # they are endpoint.py's: each try is counted by the budget
+                timeout=openai.Timeout(None, connect=CONNECT_SECONDS),
+            )
+        except self._http.InvalidURL as error:
+            raise InputError(f"endpoint is {model.endpoint!r}, which is no URL ({error})") from None
 
     async def __aenter__(self) -> Self:
         return self
@@ -85,7 +91,8 @@ class Sender:
         """
         fields = self._fields(request, first, number)
         try:
-            reply = await self._client.chat.completions.with_raw_response.create(**fields)
+            # Not `chat.completions.create`: that would read the reply as what it should be, whatever it is.
+            reply = await self._client.post("/chat/completions", cast_to=self._http.Response, body=fields)
         except self._openai.APIStatusError as error:
             response = error.response
             raise of_status(
@@ -98,16 +105,16 @@ class Sender:
             raise Again(f"{type(cause).__name__}: {cut(str(cause))}", paid=paid) from None
         except self._openai.OpenAIError as error:
             raise Again(f"{type(error).__name__}: {cut(str(error))}", paid=True) from None
-        except (UnicodeEncodeError, ValueError) as error:
-            raise down(self.model, f"cannot be asked: {error}", "check endpoint and extra.") from None
-        return answers_of(
-            self.model, reply.http_response.content, number, most_tokens_in(request), _prefix(self.model, request)
-        )
+        return answers_of(self.model, reply.content, number, most_tokens_in(request), _prefix(self.model, request))
 
     def _fields(self, request: Request, first: int, number: int) -> dict[str, Any]:
-        model, messages = self.model, list(request.messages)
+        model = self.model
+        messages = [{name: _utf8(text) for name, text in message.items()} for message in request.messages]
+        if prefix := _prefix(model, request):
+            messages.append({"role": "assistant", "content": prefix})
         fields: dict[str, Any] = {
             "model": model.model,
+            "messages": messages,
             "temperature": request.temperature,
             "top_p": request.top_p,
             model.max_tokens_name: request.max_tokens,
@@ -121,15 +128,15 @@ class Sender:
             fields["response_format"] = {"type": "json_schema", "json_schema": told}
         elif request.json_schema and model.structured == "json_object":
             fields["response_format"] = {"type": "json_object"}
-        if prefix := _prefix(model, request):
-            messages.append({"role": "assistant", "content": prefix})
+        if prefix:
             fields |= {"continue_final_message": True, "add_generation_prompt": False}
-        fields |= model.extra
-        known = {"model", "temperature", "top_p", "seed", "n", "response_format"}
-        named = {name: value for name, value in fields.items() if value is not None}
-        others = {name: named.pop(name) for name in list(named) if name not in known}
-        return {"messages": messages, **named, "extra_body": others}
+        return {name: value for name, value in (fields | model.extra).items() if value is not None}
 
 
 def _prefix(model: Endpoint, request: Request) -> str:
     return request.assistant_prefix or "" if model.continue_prefix else ""
+
+
+def _utf8(text: str) -> str:
+    """Half a character, which JSON can hold and UTF-8 cannot, becomes a question mark."""
+    return text.encode(errors="replace").decode()
