@@ -82,6 +82,8 @@ def process(rows: list[dict[str, Any]]) -> Chunk:
         samples = load_json(row["inferences"], at["inferences"])
         if not isinstance(tests, list) or not tests or not all(isinstance(test, str) for test in tests):
             at["tests"].fail(f"is {shown(tests)}: give a list of asserts")
+        if not isinstance(samples, list):
+            at["inferences"].fail(f"is {shown(samples)}: give a list of objects")
         inferences = [inference(sample, at["inferences"][index]) for index, sample in enumerate(samples)]
         built.append(
             {

@@ -18,6 +18,7 @@ from acecoder_rl.synthesis.state import State, state_of
 STAGES = ("seeds", "imagine", "verify", "sample", "build", "pairs", "hard")
 CONFIGS = {"build": ("default", "data"), "hard": ("hard", "hard"), "pairs": ("pairs", "pairs")}
 PROMPTS = {"prompts": "", "hard_prompts": "hard_"}
+SPLITS = ("train", "eval")
 FILES = {"openrlhf": "jsonl", "verl": "parquet", "trl": "parquet"}
 SIZES = (1_000, 10_000, 100_000, 1_000_000, 10_000_000)
 ABOUT = {
@@ -39,7 +40,7 @@ def text(folder: Path, settings: BuildSettings, tables: dict[str, State], prompt
     Args:
         folder: of the run.
         tables: the finished ones of the stages build, pairs and hard.
-        prompts: rows of the splits, of each folder of prompt files.
+        prompts: of each folder of prompt files, what prompt_files.write returned.
     """
     name = settings.name or folder.resolve().name
     stages = {stage: state for stage in STAGES if (state := state_of(folder, stage)) is not None}
@@ -48,6 +49,7 @@ def text(folder: Path, settings: BuildSettings, tables: dict[str, State], prompt
         f"# {name}",
         "Coding problems with tests, made from seed code by `acecoder-rl synthesize`.",
         "## Files\n\n" + _table(("config", "split", "rows", "what"), _files(tables, prompts)),
+        *_left_out(prompts),
         "## Pass rates\n\n" + RATES,
         "## How it was made\n\n" + _table(("stage", "rows in", "rows out", "dropped"), _funnel(stages)),
     ]
@@ -89,9 +91,7 @@ def _configs(tables: dict[str, State], prompts: dict[str, dict[str, int]]) -> It
             }
     for folder, counts in prompts.items():
         for form, ending in FILES.items():
-            files = [
-                {"split": split, "path": f"{folder}/{form}/{split}.{ending}"} for split, rows in counts.items() if rows
-            ]
+            files = [{"split": split, "path": f"{folder}/{form}/{split}.{ending}"} for split in SPLITS if counts[split]]
             if files and ending == "parquet":
                 yield {"config_name": f"{PROMPTS[folder]}{form}", "data_files": files}
 
@@ -103,11 +103,17 @@ def _files(tables: dict[str, State], prompts: dict[str, dict[str, int]]) -> Iter
     for folder, counts in prompts.items():
         of = "the hard questions" if PROMPTS[folder] else "the questions"
         for form, ending in FILES.items():
-            for split, rows in counts.items():
-                if rows:
+            for split in SPLITS:
+                if rows := counts[split]:
                     config = f"`{PROMPTS[folder]}{form}`" if ending == "parquet" else ""
                     what = f"{of} as prompts with labels, for {form}: `{folder}/{form}/{split}.{ending}`"
                     yield config, split, rows, what
+
+
+def _left_out(prompts: dict[str, dict[str, int]]) -> Iterator[str]:
+    for folder, counts in prompts.items():
+        if left_out := counts["left_out"]:
+            yield f"{left_out:,} questions have tests that acecoder-rl cannot read: `{folder}` is without them."
 
 
 def _funnel(stages: dict[str, State]) -> Iterator[tuple[Any, ...]]:

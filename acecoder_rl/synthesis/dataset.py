@@ -39,7 +39,6 @@ def publish(
 
     Raises:
         InputError: a part of a finished stage is missing.
-        ProblemError: the tests of a row are none.
     """
     record = _Record(folder)
     tables: dict[str, State] = {}

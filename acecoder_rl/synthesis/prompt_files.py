@@ -20,7 +20,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from acecoder_rl.problems import Mode, Problem
+from acecoder_rl.problems import Mode, Problem, ProblemError
 from acecoder_rl.records import jsonl_line
 from acecoder_rl.synthesis.parts import commit
 
@@ -48,18 +48,19 @@ def write(rows: Iterable[dict[str, Any]], folder: Path, eval_share: float, seed:
         eval_share: see `is_eval`.
 
     Returns:
-        Rows of the splits.
-
-    Raises:
-        ProblemError: the tests of a row are none.
+        Rows of the splits, and as "left_out" those whose tests no reward could read: another dataset may have such.
     """
-    counts = dict.fromkeys(MODES, 0)
+    counts = dict.fromkeys((*MODES, "left_out"), 0)
     paths = {(form, mode): folder / form / f"{mode}.{ENDINGS[form]}" for form in FORMATS for mode in MODES}
     with ExitStack() as stack:
         files = {key: stack.enter_context(_open(path, key[0])) for key, path in paths.items()}
         for row in rows:
             mode: Mode = "eval" if is_eval(row["question"], eval_share, seed) else "train"
-            problem = Problem.from_record(row, where=f"row {row['id']}")
+            try:
+                problem = Problem.from_record(row)
+            except ProblemError:
+                counts["left_out"] += 1
+                continue
             for form in FORMATS:
                 files[form, mode].add(record(problem, form, mode, counts[mode]))
             counts[mode] += 1

@@ -99,6 +99,7 @@ def test_the_split_is_by_question_and_seed_alone(tmp_path: Path):
         assert prompt_files.write(order, tmp_path / "out", 0.2, 1) == {
             "train": 50 - sum(sides[:50]),
             "eval": sum(sides[:50]),
+            "left_out": 0,
         }
 
 
@@ -240,6 +241,7 @@ def test_a_stage_made_anew_replaces_its_files_and_a_missing_one_takes_them_away(
 
 def test_the_hard_rows_of_a_foreign_dataset_are_a_dataset_by_themselves(tmp_path: Path, jsonl):
     rows = build.process([question(number, [number, 4]) for number in range(9)]).rows
+    rows[8]["test_cases"] = ["True"]  # a test that checks nothing
     hard.run(tmp_path / "run", HardSettings(source=str(jsonl("theirs.jsonl", rows)), band=[0.4, 1.0]))
     here = dataset.publish(tmp_path / "run", BuildSettings(eval_share=0))
     assert sorted(path.name for path in here.iterdir()) == ["README.md", "hard", "hard_prompts"]
@@ -247,3 +249,5 @@ def test_the_hard_rows_of_a_foreign_dataset_are_a_dataset_by_themselves(tmp_path
     assert "The rows of `hard` were chosen from `theirs.jsonl`, whose pass rates they keep." in card
     assert "| hard | 9 | 5 | below_band 4 |" in card and str(tmp_path) not in card
     assert not list(here.rglob("eval.*"))
+    assert "| `hard` | train | 5 |" in card and "| `hard_verl` | train | 4 |" in card
+    assert "1 questions have tests that acecoder-rl cannot read: `hard_prompts` is without them." in card
