@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 WAIT_SECONDS = 60.0  # for the other tasks: Python starts slowly from a cold file server
+HELLO_SECONDS = 3.0  # for whoever has a port to say who it is
 TALK_SECONDS = 20.0  # for one answer
 SEEN_SECONDS = 5.0  # for a new file to be seen on another node
 PORTS = 10  # tried, from one that the step's number chooses, below those that the kernel hands out
@@ -95,7 +96,7 @@ def gather(step: Step, report: Report, folder: Path) -> list[Report]:
     hello = {"step": step.name, "secret": secrets.token_hex(16)}
     own = report | {"node": step.node, "skew": 0.0, "folder": "ok"}
     try:
-        mark.write_text(hello["secret"])
+        _write(mark, hello["secret"])
     except OSError as error:
         own["folder"] = f"{folder} cannot be written: {error.strerror}"
     found: dict[str, Report] = {step.node: own}
@@ -170,19 +171,22 @@ def _hear(connection: socket.socket, hello: dict[str, str], mark: Path, found: d
 def _talk(place: str, port: int, step: Step, report: Report, folder: Path) -> bool:
     """Give the report to whoever listens there, if it is the first task; True = it has it."""
     own = Path(f"{_mark(step, folder)}.{step.node}")
-    with suppress(OSError, ValueError), socket.create_connection((place, port), timeout=2.0) as connection:
+    with (
+        suppress(OSError, ValueError),
+        socket.create_connection((place, port), HELLO_SECONDS) as connection,
+        connection.makefile("rb") as reader,
+    ):
+        hello = _receive(reader)
+        if hello.get("step") != step.name:
+            return False  # another program's port
         connection.settimeout(TALK_SECONDS)
-        with connection.makefile("rb") as reader:
-            hello = _receive(reader)
-            if hello.get("step") != step.name:
-                return False  # another program's port
-            _send(connection, {"step": step.name, "time": time.time()})
-            try:
-                shared = _shared(_mark(step, folder), own, str(hello.get("secret")))
-                _send(connection, report | {"node": step.node, "folder": shared})
-                return "thanks" in _receive(reader)
-            finally:
-                own.unlink(missing_ok=True)
+        _send(connection, {"step": step.name, "time": time.time()})
+        try:
+            shared = _shared(_mark(step, folder), own, str(hello.get("secret")))
+            _send(connection, report | {"node": step.node, "folder": shared})
+            return "thanks" in _receive(reader)
+        finally:
+            own.unlink(missing_ok=True)
     return False
 
 
@@ -190,10 +194,16 @@ def _shared(mark: Path, own: Path, secret: str) -> str:
     if not _holds(mark, secret):
         return f"{mark.parent} is not the first node's folder"
     try:
-        own.write_text(secret)
+        _write(own, secret)
     except OSError as error:
         return f"{mark.parent} cannot be written: {error.strerror}"
     return "ok"
+
+
+def _write(file: Path, secret: str) -> None:
+    """Make it: in a folder of many users, what stands there already may lead elsewhere."""
+    with file.open("x") as new:
+        new.write(secret)
 
 
 def _holds(file: Path, secret: str) -> bool:

@@ -153,6 +153,17 @@ def test_a_folder_that_is_not_shared_is_told(
     assert reports == {"n1": "ok", "n2": "ok", "n3": f"{tmp_path / 'n3'} is not the first node's folder"}
 
 
+def test_nothing_is_written_through_a_link(steps: list[Step], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor_nodes, "WAIT_SECONDS", 0.1)
+    kept = tmp_path / "kept"
+    kept.write_text("mine")
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / f".acecoder-rl-doctor-{steps[0].name}").symlink_to(kept)
+    own = gather(steps[0], {"level": "none"}, folder)[0]
+    assert own["folder"] == f"{folder} cannot be written: File exists" and kept.read_text() == "mine"
+
+
 def test_strangers_on_the_port_do_not_disturb(steps: list[Step], tmp_path: Path) -> None:
     with socket.create_server(("", steps[0].ports[0])):  # a port that another program has
         stop = threading.Event()
