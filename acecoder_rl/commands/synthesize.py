@@ -23,7 +23,7 @@ acecoder-rl synthesize recipes/synthesize.yaml --max-cost 5
 
 acecoder-rl synthesize recipes/synthesize.yaml verify..sample
 
-acecoder-rl synthesize recipes/synthesize.yaml --from pairs --set pairs.rule=released
+acecoder-rl synthesize recipes/synthesize.yaml --from pairs --set pairs.rule=code
 
 acecoder-rl synthesize recipes/synthesize.yaml hard --set hard.source=TIGER-Lab/AceCode-87K"""
 

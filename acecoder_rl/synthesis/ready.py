@@ -55,13 +55,12 @@ def check(recipe: Recipe, stages: Iterable[str], max_cost: float | None = None, 
 
 def _check_models(recipe: Recipe, stages: Iterable[str], max_cost: float | None, reach: bool) -> None:
     asked = {name: model for stage in stages for name, model in recipe.asked(stage).items()}
-    wrong: list[str] = []
+    wrong = []
     for name, model in asked.items():
-        of_one = _engine(model) if isinstance(model, Engine) else _endpoint(model, max_cost)
-        mistakes = [f"models.{name}.{mistake}" for mistake in of_one]
-        if not mistakes and reach and isinstance(model, Endpoint):
-            mistakes = [f"models.{name}.{mistake}" for mistake in _reached(model)]
-        wrong += mistakes
+        mistakes = _engine(model) if isinstance(model, Engine) else _endpoint(model, max_cost)
+        wrong += [f"models.{name}.{mistake}" for mistake in mistakes]
+    if reach and not wrong:
+        wrong = [f"models.{name}.{mistake}" for name, mistake in _reached(asked)]
     if wrong:
         raise RecipeError(wrong)
 
@@ -92,26 +91,35 @@ def _endpoint(model: Endpoint, max_cost: float | None) -> Iterator[str]:
         yield "endpoint needs the package openai, which is not installed: pip install openai"
 
 
-def _reached(model: Endpoint) -> Iterator[str]:
+def _reached(asked: dict[str, Endpoint | Engine]) -> Iterator[tuple[str, str]]:
+    """What is wrong with endpoints, by asking each for its list of models: (model, mistake)."""
+    endpoints = {name: model for name, model in asked.items() if isinstance(model, Endpoint)}
+    if not endpoints:
+        return
     import httpx
 
-    key = os.environ.get(model.api_key_env, "") if model.api_key_env else ""
-    headers = {"Authorization": f"Bearer {key}"} if key else {}
-    url = f"{model.endpoint.rstrip('/')}/models"
-    try:
-        answer = httpx.get(url, headers=headers, timeout=CONNECT_SECONDS, follow_redirects=True)
-    except httpx.TimeoutException:
-        return  # something is there, and busy
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        yield f"endpoint is {model.endpoint}, where nobody answers ({error}): start it, or mend the address"
-        return
-    if answer.status_code in (401, 403) and key:
-        yield f"api_key_env is {model.api_key_env}, and {model.endpoint} refuses that key ({answer.status_code})"
-    elif answer.status_code in (401, 403) and not key:
-        yield f"endpoint is {model.endpoint}, which wants a key ({answer.status_code}): give api_key_env"
-    elif answer.is_success and (names := _served(answer)) and model.model not in names:
-        shown = ", ".join(sorted(names)[:8])
-        yield f"model is {model.model!r}, which {model.endpoint} does not have: it has {shown}"
+    with httpx.Client(timeout=CONNECT_SECONDS, follow_redirects=True) as client:
+        for name, model in endpoints.items():
+            key = os.environ.get(model.api_key_env, "") if model.api_key_env else ""
+            headers = {"Authorization": f"Bearer {key}"} if key else {}
+            try:
+                answer = client.get(f"{model.endpoint.rstrip('/')}/models", headers=headers)
+            except httpx.TimeoutException:
+                continue  # something is there, and busy
+            except (httpx.HTTPError, httpx.InvalidURL) as error:
+                yield (
+                    name,
+                    f"endpoint is {model.endpoint}, where nobody answers ({error}): start it, or mend the address",
+                )
+                continue
+            refused = answer.status_code in (401, 403)
+            if refused and key:
+                yield name, f"api_key_env is {model.api_key_env}, and {model.endpoint} refuses that key"
+            elif refused:
+                yield name, f"endpoint is {model.endpoint}, which wants a key: give api_key_env"
+            elif answer.is_success and (names := _served(answer)) and model.model not in names:
+                shown = ", ".join(sorted(names)[:8])
+                yield name, f"model is {model.model!r}, which {model.endpoint} does not have: it has {shown}"
 
 
 def _served(answer: httpx.Response) -> set[str]:

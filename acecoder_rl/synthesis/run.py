@@ -82,7 +82,7 @@ def synthesize(
         ready.check(recipe, todo, max_cost)
         if anew is not None:
             forget(folder, anew)
-        RunFolder(folder).begin(resolved_yaml(recipe), [])
+        _begin(recipe, folder, todo)
         answers = held_open.enter_context(Answers(folder / ANSWERS))
         budget = Budget(max_cost, answers)
         held_open.callback(release)
@@ -94,6 +94,13 @@ def synthesize(
 
             STAGES[name].run(Work(recipe, folder, answers, budget, sandbox, on_done))
     return folder
+
+
+def _begin(recipe: Recipe, folder: Path, todo: list[str]) -> None:
+    """Write down what the run is made of, where it is more than looking at one that is finished."""
+    run, text = RunFolder(folder), resolved_yaml(recipe)
+    if set(todo) - {"report"} or not run.recipe.exists() or run.recipe.read_text() != text:
+        run.begin(text, [])
 
 
 def forget(folder: Path, first: str) -> None:
