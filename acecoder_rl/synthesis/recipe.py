@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 from pydantic import Field
 
@@ -23,7 +24,7 @@ from acecoder_rl.synthesis.seeds import SeedsSettings
 from acecoder_rl.synthesis.verify import VerifySettings
 from acecoder_rl.training import mistakes
 from acecoder_rl.training.load import read_recipe
-from acecoder_rl.training.recipe import RecipeError, Section, Text
+from acecoder_rl.training.recipe import Section, Text
 
 
 class Recipe(Section):
@@ -51,7 +52,7 @@ class Recipe(Section):
 
     def asked(self, stage: str) -> dict[str, Endpoint | Engine]:
         """The models that a stage asks, by name."""
-        return {name: self.models[name] for field, name in _named(self) if field.startswith(f"{stage}.")}
+        return {name: self.models[name] for asking, name in _named(self) if asking == stage}
 
 
 def load(path: str | os.PathLike[str], overrides: Iterable[str] = ()) -> Recipe:
@@ -63,25 +64,41 @@ def load(path: str | os.PathLike[str], overrides: Iterable[str] = ()) -> Recipe:
     Raises:
         RecipeError: with every mistake, each with its place and mend.
     """
-    recipe = read_recipe(path, overrides, Recipe)
-    if wrong := list(_unknown(recipe, os.fspath(path))):
-        raise RecipeError(wrong)
-    return recipe
+    return read_recipe(path, overrides, Recipe, _unknown_models)
 
 
 def _named(recipe: Recipe) -> Iterator[tuple[str, str]]:
-    """Where the recipe names a model: (field, name)."""
+    """Where the recipe names a model: (stage, name)."""
     if recipe.imagine:
-        yield "imagine.model", recipe.imagine.model
+        yield "imagine", recipe.imagine.model
     if recipe.verify:
-        yield "verify.oracle.model", recipe.verify.oracle.model
+        yield "verify", recipe.verify.oracle.model
     if recipe.sample:
-        for number, each in enumerate(recipe.sample.models):
-            yield f"sample.models.{number}", each
+        yield from (("sample", name) for name in recipe.sample.models)
 
 
-def _unknown(recipe: Recipe, where: str) -> Iterator[str]:
-    for field, name in _named(recipe):
-        if name not in recipe.models:
-            mend = mistakes.instead(name, list(recipe.models)) if recipe.models else "describe it in `models:`"
-            yield f"{where}: {field} is {name!r}, which is none of the models: {mend}"
+def _unknown_models(document: dict[str, Any]) -> list[tuple[mistakes.Path, str]]:
+    """Names of models that stand for none."""
+    models = document.get("models") or {}
+    if not isinstance(models, dict):
+        return []  # a mistake of its own
+    fields: list[mistakes.Path] = [("imagine", "model"), ("verify", "oracle", "model")]
+    listed = _at(document, ("sample", "models"))
+    fields += [("sample", "models", number) for number in range(len(listed) if isinstance(listed, list) else 0)]
+    found = []
+    for path in fields:
+        name = _at(document, path)
+        if isinstance(name, str) and name not in models:
+            mend = mistakes.instead(name, list(models)) if models else "describe it in `models`"
+            found.append((path, f"{'.'.join(map(str, path))} is {name!r}, which is none of the models: {mend}"))
+    return found
+
+
+def _at(value: Any, path: mistakes.Path) -> Any:
+    """A value within a document; None where there is none."""
+    for name in path:
+        if isinstance(value, list) and isinstance(name, int):
+            value = value[name]
+        else:
+            value = value.get(name) if isinstance(value, dict) else None
+    return value
