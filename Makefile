@@ -1,13 +1,14 @@
 # make setup       .venv in this checkout: OpenRLHF, vLLM, DeepSpeed and Ray on a CPU, the package, what tests need
 # make quickstart  trains a small model for real, with the figures before and after (SMOKE=1: the path only;
 #                  SET="train.seed=1 logging.folder=runs/other": other values for the recipe)
-# make test        the linter and the tests that CI runs
+# make test        the linter and the tests that CI runs, those that can two at a time (WORKERS=1: one at a time)
 # make test-slow   longer proofs
 
 # An interpreter of one's own choice: make setup PYTHON=/path/to/python3.12
 PYTHON ?=
 # Where the CPU build of torch is, for machines whose pip does not offer it.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+WORKERS ?= 2
 VENV := .venv
 PIP := $(VENV)/bin/python -m pip --quiet --disable-pip-version-check
 LOCK := acecoder_rl/training/cpu/requirements.txt
@@ -47,9 +48,15 @@ $(STAMP): pyproject.toml $(LOCK)
 quickstart: setup
 	$(VENV)/bin/python -m acecoder_rl.quickstart $(if $(SET),$(addprefix --set ,$(SET)))
 
+# Most tests wait for imports, limits and servers: two at once take little more than one. A failure among them does not
+# keep the rest from being run. One thread a process: their models are tiny.
 test: setup
 	$(VENV)/bin/ruff check .
-	$(VENV)/bin/python -m pytest -m "not slow"
+	@set -x; status=0; \
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -m "not slow and not alone and not training" \
+	  -n $(WORKERS) --dist loadfile --no-loadscope-reorder || status=$$?; \
+	$(VENV)/bin/python -m pytest -m "not slow and (alone or training)" || status=$$?; \
+	exit $$status
 
 test-slow: setup
 	$(VENV)/bin/python -m pytest -m slow

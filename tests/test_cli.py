@@ -47,6 +47,7 @@ def test_a_host_below_the_required_isolation_ends_with_1(cli, jsonl, tmp_path):
     assert accepted.returncode == 0 and "jail: none" in accepted.stderr
 
 
+@pytest.mark.alone
 def test_help_is_quick_and_light(cli):
     code = "import sys, acecoder_rl.cli, reward_fns; print(*{m.split('.')[0] for m in sys.modules})"
     loaded = subprocess.run(

@@ -85,6 +85,7 @@ def test_cancelling_a_reward_kills_its_program():
     asyncio.run(go())
 
 
+@pytest.mark.alone
 def test_the_event_loop_goes_on_while_the_sandbox_starts():
     script = r"""
 import asyncio, time

@@ -40,6 +40,7 @@ def test_removing_kills_what_is_inside(group: MemoryGroup) -> None:
     assert process.wait(5) == -9
 
 
+@pytest.mark.alone  # a sandbox that starts removes them, too
 def test_groups_of_dead_owners_are_removed(group: MemoryGroup) -> None:
     code = "from acecoder_rl.sandbox import cgroup; print(cgroup.MemoryGroup.create('dead', 1 << 26).path)"
     owner = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -120,6 +120,7 @@ def test_ctrl_c_ends_what_runs(wait: str) -> None:
     assert workers and not psutil.wait_procs(workers, timeout=5)[1]
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("last_word", ["", "1 / 0"])
 def test_the_interpreter_ends_while_a_daemon_thread_waits(last_word: str) -> None:
     before = left_behind()
@@ -176,6 +177,7 @@ def test_a_sandbox_that_is_forgotten_closes() -> None:
     assert (after.processes, after.descriptors) == (before.processes, before.descriptors)
 
 
+@pytest.mark.alone
 def test_a_killed_worker_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """A value that takes forever to judge has the kernel kill the worker: by design, and often."""
     monkeypatch.setenv("ACECODER_SANDBOX_ISOLATION", "none")

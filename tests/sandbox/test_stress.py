@@ -25,6 +25,7 @@ from acecoder_rl.sandbox import Limits, Sandbox
 from tests.sandbox.footprint import cpu_seconds, left_behind, newly_left
 from tests.sandbox.mixed import ADD, LIGHT, PATCHED, RIGHT, Mixed, busy, programs
 
+pytestmark = pytest.mark.alone
 REPOSITORY = Path(__file__).resolve().parents[2]
 WRONG = LIGHT["wrong"][0]
 HANGS = {"computes": "while True: pass", "sleeps": "import time\n    time.sleep(99)"}
