@@ -73,12 +73,13 @@ def infer(tests: Sequence[ast.AST], setup: ast.AST | None = None) -> str | None:
     """
     bound: set[str] = set()
     imported: set[str] = set()
-    for tree in [*tests, setup] if setup else tests:
-        _bind(tree, bound, imported)
+    walked = [_walk(tree) for tree in tests]
+    for nodes in [*walked, _walk(setup)] if setup else walked:
+        _bind(nodes, bound, imported)
     called: Counter[str] = Counter()
     loaded: Counter[str] = Counter()
-    for tree in tests:
-        names = [node for node in ast.walk(tree) if isinstance(node, ast.Name | ast.Attribute | ast.Call)]
+    for nodes in walked:
+        names = [node for node in nodes if isinstance(node, ast.Name | ast.Attribute | ast.Call)]
         names.sort(key=lambda node: (node.lineno, node.col_offset))
         called.update(list(dict.fromkeys(name for node in names if (name := _called(node)))))
         loaded.update(list(dict.fromkeys(node.id for node in names if isinstance(node, ast.Name))))
@@ -109,9 +110,23 @@ def _called(node: ast.AST) -> str | None:
     return None
 
 
-def _bind(tree: ast.AST, bound: set[str], imported: set[str]) -> None:
+def _walk(tree: ast.AST) -> list[ast.AST]:
+    """All nodes but constants, which are most of a test, and contexts."""
+    found, todo = [], [tree]
+    while todo:
+        node = todo.pop()
+        found.append(node)
+        for name in node._fields:
+            value = getattr(node, name, None)
+            for part in value if isinstance(value, list) else (value,):
+                if isinstance(part, ast.AST) and not isinstance(part, ast.Constant | ast.expr_context):
+                    todo.append(part)
+    return found
+
+
+def _bind(nodes: list[ast.AST], bound: set[str], imported: set[str]) -> None:
     """Collect the names that code defines; names from `solution` are the program's own."""
-    for node in ast.walk(tree):
+    for node in nodes:
         if isinstance(node, ast.Name):
             if not isinstance(node.ctx, ast.Load):
                 bound.add(node.id)

@@ -28,7 +28,9 @@ from acecoder_rl.sandbox.verdict import Limits, SandboxError
 MIB = 1 << 20
 HERE = Path(__file__).parent
 BOOT = """
-import marshal, socket, sys
+import sys
+sys.path[:] = filter(None, sys.path)
+import marshal, socket
 from importlib.machinery import ModuleSpec
 control = socket.socket(fileno=int(sys.argv[1]))
 size = int.from_bytes(control.recv(8), "little")
@@ -101,7 +103,9 @@ class Zygote:
         )
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.settimeout(START_SECONDS)
-        command = [interpreter["python"], "-I", "-S", "-X", "utf8", "-c", BOOT, str(theirs.fileno())]
+        # Not -I, which ignores PYTHONHASHSEED. What else it keeps out is not there: the environment is our own, and
+        # BOOT takes the working directory off sys.path.
+        command = [interpreter["python"], "-s", "-S", "-X", "utf8", "-c", BOOT, str(theirs.fileno())]
         environment = {"PYTHONHASHSEED": str(hash_seed)}
         environment |= {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
         nothing = subprocess.DEVNULL

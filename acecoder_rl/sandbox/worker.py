@@ -43,7 +43,7 @@ STACK_BYTES = 512 << 20  # of each jailed interpreter: recursion is a program's 
 NUMPY_BYTES = 512 << 20
 MEMORY_BYTES = 8 << 30  # of the worker's address space
 FRESH_RUNS = 256  # programs that share interpreters with another hash seed: to start those costs what 25 programs cost
-FRESH_IDLE_SECONDS = 0.05  # after which they end: the owner's next program would be here
+FRESH_IDLE_SECONDS = 0.03  # after which they end: the owner's next program would be here
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE = 1, 4
 
 

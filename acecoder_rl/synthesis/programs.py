@@ -88,7 +88,7 @@ def results(verdict: Verdict) -> list[int]:
 
 
 class Runs:
-    """Programs handed to a sandbox, which runs them on all its cores meanwhile. What still runs at the end is killed."""
+    """Programs in a sandbox, which runs them meanwhile on all its cores. What still runs at the end is killed."""
 
     def __init__(self, sandbox: Calls) -> None:
         self._sandbox = sandbox

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ast
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,15 +74,14 @@ def keep_tests(tests: Sequence[Any]) -> Kept:
         else:
             reasons[number] = "not_one_assert"
     entry_point = infer([trees[number] for number in asserts])
-    bound = {number: bound_names([tree]) for number, tree in trees.items()}
+    bound = frozenset(bound_names([tree for number, tree in trees.items() if number not in asserts]))
     for number, each in asserts.items():
-        others = frozenset().union(*(names for other, names in bound.items() if other != number))
         try:
-            reasons[number] = _fault(each, entry_point or "", others)
+            reasons[number] = _fault(each, entry_point or "", bound)
         except RecursionError:
             reasons[number] = "not_constant"
-    sound = {number: each for number, each in asserts.items() if reasons[number] is None}
-    for reason, numbers in (("duplicate", _duplicates(sound)), ("contradictory", _contradictory(sound, entry_point))):
+    sound = {number: _said(each.test, entry_point) for number, each in asserts.items() if reasons[number] is None}
+    for reason, numbers in (("duplicate", _duplicates(sound)), ("contradictory", _contradictory(sound))):
         for number in numbers:
             reasons[number] = reasons[number] or reason
     kept = [text.strip() for text, reason in zip(tests, reasons, strict=True) if reason is None]
@@ -120,18 +119,6 @@ def _always_true(node: ast.expr, reader: Reader) -> bool:
     return False
 
 
-def _duplicates(tests: dict[int, ast.Assert]) -> list[int]:
-    """All but the first of those that are the same but for their layout, message and the sides of `==`."""
-    seen: set[str] = set()
-    return [number for number, each in tests.items() if (text := _normal(each.test)) in seen or seen.add(text)]
-
-
-def _normal(node: ast.expr) -> str:
-    if isinstance(node, ast.Compare) and len(node.ops) == 1 and isinstance(node.ops[0], (ast.Eq, ast.NotEq)):
-        return f"{type(node.ops[0]).__name__} {sorted((ast.dump(node.left), ast.dump(node.comparators[0])))}"
-    return ast.dump(node)
-
-
 @dataclass(frozen=True)
 class _Claim:
     """What a test says of a call: it is `value`, or not, or its truth is."""
@@ -140,13 +127,72 @@ class _Claim:
     value: Any
 
 
-def _contradictory(tests: dict[int, ast.Assert], entry_point: str | None) -> set[int]:
+@dataclass(frozen=True)
+class _Said:
+    """A test as others are compared with it.
+
+    Attributes:
+        whole: the same for tests that differ in their layout, message or the sides of `==` only.
+        about: the call, or what is made of it, that `claim` is about; "" = it is not that simple.
+    """
+
+    whole: str
+    about: str = ""
+    claim: _Claim = _Claim("", None)
+
+
+def _said(node: ast.expr, entry_point: str | None) -> _Said:
+    negated = False
+    while isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+        negated, node = not negated, node.operand
+    if not isinstance(node, ast.Compare):
+        text = _text(node)
+        return _Said(f"{negated} {text}", text, _Claim("truth", not negated))
+    op = node.ops[0]
+    if len(node.ops) != 1 or not isinstance(op, (ast.Eq, ast.NotEq, ast.Is, ast.IsNot)):
+        return _Said(f"{negated} {_text(node)}")
+    sides = [(node.left, _text(node.left)), (node.comparators[0], _text(node.comparators[0]))]
+    whole = f"{negated} {type(op).__name__} {sorted(text for _, text in sides)}"
+    negated ^= isinstance(op, (ast.NotEq, ast.IsNot))
+    for (told, _), (_, about) in (sides[::-1], sides):
+        try:
+            value = constant(told, entry_point)
+        except (NotSimple, ValueError, TypeError, ArithmeticError, RecursionError, MemoryError):
+            continue
+        return _Said(whole, about, _Claim("is not" if negated else "is", value))
+    return _Said(whole)
+
+
+def _text(node: ast.AST) -> str:
+    """A syntax tree as text, without layout. ast.dump alone would be most of the work."""
+    match node:
+        case ast.Constant():
+            return repr(node.value)
+        case ast.List():
+            return f"[{','.join(map(_text, node.elts))}]"
+        case ast.Tuple():
+            return f"({','.join(map(_text, node.elts))},)"
+        case ast.Dict() if None not in node.keys:
+            return f"{{{','.join(map(_text, node.keys))}:{','.join(map(_text, node.values))}}}"
+        case ast.Call(func=ast.Name(), keywords=[]):
+            return f"{node.func.id}({','.join(map(_text, node.args))})"
+        case ast.UnaryOp(op=ast.USub()):
+            return f"-{_text(node.operand)}"
+    return f"\n{ast.dump(node)}"  # no text of ours begins so
+
+
+def _duplicates(tests: dict[int, _Said]) -> list[int]:
+    """All but the first of those that say the same."""
+    seen: set[str] = set()
+    return [number for number, each in tests.items() if each.whole in seen or seen.add(each.whole)]
+
+
+def _contradictory(tests: dict[int, _Said]) -> set[int]:
     """Tests of the same call that cannot both pass."""
     claims: defaultdict[str, list[tuple[int, _Claim]]] = defaultdict(list)
     for number, each in tests.items():
-        found = _claim(each.test, entry_point)
-        if found:
-            claims[found[0]].append((number, found[1]))
+        if each.about:
+            claims[each.about].append((number, each.claim))
     wrong: set[int] = set()
     for about in claims.values():
         for at, (number, claim) in enumerate(about):
@@ -154,25 +200,6 @@ def _contradictory(tests: dict[int, ast.Assert], entry_point: str | None) -> set
                 if _disagree(claim, another) or _disagree(another, claim):
                     wrong |= {number, other}
     return wrong
-
-
-def _claim(node: ast.expr, entry_point: str | None) -> tuple[str, _Claim] | None:
-    """The call that a test is about, as text, and what it says of it; None for what is not that simple."""
-    negated = False
-    while isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
-        negated, node = not negated, node.operand
-    if isinstance(node, ast.Compare):
-        if len(node.ops) != 1 or not isinstance(node.ops[0], (ast.Eq, ast.NotEq, ast.Is, ast.IsNot)):
-            return None
-        negated ^= isinstance(node.ops[0], (ast.NotEq, ast.IsNot))
-        for about, told in ((node.left, node.comparators[0]), (node.comparators[0], node.left)):
-            try:
-                value = constant(told, entry_point)
-            except (NotSimple, ValueError, TypeError, ArithmeticError, RecursionError):
-                continue
-            return ast.dump(about), _Claim("is not" if negated else "is", value)
-        return None
-    return ast.dump(node), _Claim("truth", not negated)
 
 
 def _disagree(one: _Claim, other: _Claim) -> bool:
@@ -187,8 +214,3 @@ def _disagree(one: _Claim, other: _Claim) -> bool:
 
 def _same(one: Any, other: Any) -> bool:
     return bool(one == other) or (one != one and other != other)  # NaN is NaN
-
-
-def told(dropped: Iterable[tuple[Any, str]]) -> list[dict[str, Any]]:
-    """Dropped tests as a table's JSON has them."""
-    return [{"test": test, "reason": reason} for test, reason in dropped]
