@@ -25,6 +25,7 @@ create table if not exists answers (
     key blob primary key, model text not null, text text not null, finish text not null,
     tokens_in integer not null, tokens_out integer not null, cost real not null
 );
+create index if not exists paid on answers (cost) where cost > 0;  -- their sum without reading the texts
 create table if not exists unsure (cost real not null);
 """
 
@@ -84,7 +85,7 @@ class Answers:
 
     def cost(self) -> float:
         """USD of all answers, when they were paid."""
-        return self._sum("select sum(cost) from answers")
+        return self._sum("select sum(cost) from answers where cost > 0")
 
     def unsure(self) -> float:
         """USD that requests may have cost whose answers never came."""

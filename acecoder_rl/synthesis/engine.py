@@ -29,6 +29,7 @@ from acecoder_rl.training.recipe import RecipeError
 
 LOG = "engine.log"  # beside the cache
 LAST_LINES = 8  # of the log, in a message
+LAST_WORDS_SECONDS = 60.0
 
 
 class EngineDown(AskStopped):
@@ -93,6 +94,8 @@ def run(model: Engine, jobs: list[Job], done: Done, cache: Answers, budget: Budg
             for number, (index, (text, finish, tokens)) in enumerate(zip(job.indices, told["answers"], strict=True)):
                 done(job, index, Answer(text, finish, 0 if number else told["tokens_in"], tokens))
     except BrokenPipeError:
+        with suppress(subprocess.TimeoutExpired):
+            kept.process.wait(LAST_WORDS_SECONDS)  # it closes the pipe before it tells why
         stop()
         last = "\n".join(kept.log.read_text(errors="replace").splitlines()[-LAST_LINES:])
         raise EngineDown(
