@@ -113,7 +113,7 @@ def run(
             total = built.kept
     else:
         reader = Reader(Source(path=settings.source, split=settings.split), "hard.source")
-        rows, fingerprint, total = partial(_read, reader), _stamp(reader), count_rows(reader.file or Path("-"))
+        rows, fingerprint, total = partial(_read, reader), stamp(reader), count_rows(reader.file or Path("-"))
     values = settings.model_dump(mode="json")
     return run_stage(
         folder, "hard", schema(), marked(rows, settings), process, build.CHUNK, values, total, on_done,
@@ -130,7 +130,7 @@ def _read(reader: Reader, rates: bool) -> Iterator[tuple[str, Row]]:
     return reader.records()
 
 
-def _stamp(reader: Reader) -> dict[str, Any]:
+def stamp(reader: Reader) -> dict[str, Any]:
     """What tells a file from another one of its name; a dataset of the Hub is known by its name alone."""
     if reader.file is None:
         return {"path": reader.source.path}
