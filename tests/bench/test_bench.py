@@ -50,7 +50,7 @@ def test_every_tenth_program_loops():
 
 
 def test_only_right_programs_pass_and_the_floor_agrees():
-    workload = build_workload()
+    workload = build_workload(180)
     plain = run_phase("inprocess", workload, 1)
     passed = [all(outcomes) for outcomes in plain.outcomes]
     assert passed == [program.variant == "right" for program in workload.programs]
