@@ -73,15 +73,17 @@ class Answers:
         return None if row is None else Answer(_text(row[0]), *row[1:])
 
     def put(self, key: bytes, answer: Answer, model: str) -> None:
-        """Keep an answer; when this returns, kill -9 no longer loses it. The first one of a key stays."""
+        """Keep an answer; when this returns, kill -9 no longer loses it. The first one of a key stays.
+
+        Raises:
+            OSError: the disk is full, and the like.
+        """
         row = (key, model, _storable(answer.text), answer.finish, answer.tokens_in, answer.tokens_out, answer.cost)
-        with self._lock:
-            self._file.execute("insert or ignore into answers values (?, ?, ?, ?, ?, ?, ?)", row)
+        self._write("insert or ignore into answers values (?, ?, ?, ?, ?, ?, ?)", row)
 
     def add_unsure(self, cost: float) -> None:
         """Count what a request may have cost whose answer never came."""
-        with self._lock:
-            self._file.execute("insert into unsure values (?)", (cost,))
+        self._write("insert into unsure values (?)", (cost,))
 
     def cost(self) -> float:
         """USD of all answers, when they were paid."""
@@ -104,6 +106,13 @@ class Answers:
 
     def __exit__(self, *exc_info: object) -> None:
         self.close()
+
+    def _write(self, statement: str, values: tuple[Any, ...]) -> None:
+        with self._lock:
+            try:
+                self._file.execute(statement, values)
+            except sqlite3.OperationalError as error:
+                raise OSError(f"{self.path} cannot be written: {error}") from error
 
     def _sum(self, query: str) -> float:
         with self._lock:

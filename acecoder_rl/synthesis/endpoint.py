@@ -3,8 +3,9 @@
 Covers: concurrency, a deadline a try, back-off with jitter, slowing down when told to, the budget, an endpoint that is
     down, Ctrl-C.
 Does not cover: what a request and a reply look like (endpoint_requests.py, endpoint_replies.py).
-What it promises: a request fails for good only when the endpoint demonstrably answers others: one was answered
-    meanwhile, or a tiny one is that is sent to find out. Else asking stops, so that an outage never costs a question.
+What it promises: a request fails for good only when the endpoint demonstrably answers others: one that was sent after
+    the failure, or a few words with the same settings, which are sent to find out. Else asking stops: an outage, or a
+    setting that the endpoint does not know, never costs a question.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import os
 import random
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from acecoder_rl.records import InputError
@@ -22,7 +24,7 @@ from acecoder_rl.synthesis.asking import Done, Job
 from acecoder_rl.synthesis.budget import Budget
 from acecoder_rl.synthesis.endpoint_replies import Again, EndpointDown, Refused, SlowDown, cost_of, down
 from acecoder_rl.synthesis.endpoint_requests import Sender, most_tokens_in, probe
-from acecoder_rl.synthesis.models import Answer, Endpoint, Failed, FailedReason, Request
+from acecoder_rl.synthesis.models import Answer, Endpoint, Failed, Request
 
 FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0  # seconds between tries: doubled each time
 DRAIN_SECONDS = 10.0  # that requests in flight get when asking stops: they are paid
@@ -58,17 +60,28 @@ def run(model: Endpoint, jobs: list[Job], done: Done, cache: Answers, budget: Bu
     asyncio.run(asking())
 
 
+@dataclass(frozen=True)
+class _Doubt:
+    """A failure, when it came, and how many answers its last try asked for."""
+
+    job: Job
+    left: list[int]
+    asked: int
+    failed: Failed
+    at: float
+
+
 class _Asking:
     def __init__(self, model: Endpoint, sender: Sender, done: Done, cache: Answers, budget: Budget) -> None:
         self.model, self.sender, self.done, self.cache, self.budget = model, sender, done, cache, budget
         self.now = asyncio.get_running_loop().time
-        self.last_answer = float("-inf")  # when it came
+        self.answered = float("-inf")  # when the last request was sent that has been answered
         self.quiet_since = self.now()  # the last answer, or the start
         self.not_before, self.slowed = 0.0, 0
         self.stopping = False
         self.sending: set[asyncio.Task[Any]] = set()
         self.freed, self.probing = asyncio.Event(), asyncio.Lock()
-        self.in_doubt: list[tuple[float, Job, list[int], Failed]] = []
+        self.in_doubt: list[_Doubt] = []
 
     async def run(self, jobs: list[Job]) -> None:
         queue = iter(jobs)
@@ -104,24 +117,27 @@ class _Asking:
             await self._answer(job)
 
     async def _answer(self, job: Job) -> None:
-        left, tries, begun = list(job.indices), 0, self.now()
+        left, tries = list(job.indices), 0
         while left:
+            asked = left[: self.model.samples_per_request]
             try:
-                answers = await self._send(job.request, left[: self.model.samples_per_request])
+                answers = await self._send(job.request, asked)
             except SlowDown as told:
                 self._slow_down(told)
             except Refused as refused:
-                return await self._failed(begun, job, left, refused.reason, str(refused))
+                failed = Failed(refused.reason, str(refused))
+                return await self._failed(_Doubt(job, left, len(asked), failed, self.now()))
             except Again as again:
                 tries += 1
                 if tries > self.model.retries:
-                    return await self._failed(begun, job, left, again.reason, f"{again} ({tries} tries)")
+                    failed = Failed(again.reason, f"{again} ({tries} tries)")
+                    return await self._failed(_Doubt(job, left, len(asked), failed, self.now()))
                 await self._sleep(min(LONGEST_WAIT, FIRST_WAIT * 2 ** (tries - 1)) * random.uniform(0.5, 1.5))
             else:
                 for index, answer in zip(left, answers, strict=False):
                     self.done(job, index, answer)
                 del left[: len(answers)]
-                tries, begun = 0, self.now()
+                tries = 0
 
     async def _sleep(self, seconds: float) -> None:
         if self.stopping:  # a worker that was waited for has no more to do
@@ -142,6 +158,7 @@ class _Asking:
         task = asyncio.current_task()
         assert task is not None
         self.sending.add(task)
+        sent = self.now()
         paid, unsure = 0.0, worst  # a request that is broken off may be charged
         try:
             async with asyncio.timeout(self.model.timeout_seconds):
@@ -152,7 +169,7 @@ class _Asking:
         except Again as again:
             unsure = worst if again.paid else 0.0
             raise
-        except (SlowDown, Refused, EndpointDown):
+        except (Refused, SlowDown, EndpointDown):
             unsure = 0.0
             raise
         finally:
@@ -161,8 +178,8 @@ class _Asking:
             if unsure:
                 self.cache.add_unsure(unsure)
             self.freed.set()
-        self.last_answer = self.quiet_since = self.now()
-        self.slowed = 0
+        self.answered = max(self.answered, sent)
+        self.quiet_since, self.slowed = self.now(), 0
         return answers
 
     def _slow_down(self, told: SlowDown) -> None:
@@ -179,33 +196,35 @@ class _Asking:
             )
         self.not_before = max(self.not_before, now + wait)
 
-    async def _failed(self, begun: float, job: Job, left: list[int], reason: FailedReason, told: str) -> None:
-        self.in_doubt.append((begun, job, left, Failed(reason, told)))
+    async def _failed(self, doubt: _Doubt) -> None:
+        self.in_doubt.append(doubt)
         if len(self.in_doubt) >= IN_DOUBT:
             await self._settle_doubts()
 
     async def _settle_doubts(self) -> None:
-        """Failures are the requests' own if the endpoint answers others."""
+        """Failures are the requests' own if the endpoint has answered others that were sent later."""
         async with self.probing:
             while self.in_doubt and not self.stopping:
-                begun, job, left, failed = self.in_doubt[0]
-                if begun > self.last_answer:
-                    await self._probe(job.request, failed)
+                doubt = self.in_doubt[0]
+                if doubt.at >= self.answered:
+                    await self._probe(doubt)
                 del self.in_doubt[0]
-                for index in left:
-                    self.done(job, index, failed)
+                for index in doubt.left:
+                    self.done(doubt.job, index, doubt.failed)
 
-    async def _probe(self, request: Request, failed: Failed) -> None:
-        told: Exception | None = None
-        for number in range(PROBES):
+    async def _probe(self, doubt: _Doubt) -> None:
+        tries = 0
+        while True:
             try:
-                await self._send(probe(request), [0])
+                answers = await self._send(probe(doubt.job.request), list(range(doubt.asked)))
+                if cost := sum(answer.cost for answer in answers):
+                    self.cache.add_unsure(cost)  # it is no answer to keep, but paid
                 return
             except SlowDown as slow:
                 self._slow_down(slow)
-                told = slow
-            except (Again, Refused) as other:
-                told = other
-                await self._sleep(FIRST_WAIT * 2**number)
-        mend = f"nor does it answer a request of a few words ({told})."
-        raise down(self.model, failed.message, mend)
+            except (Again, Refused) as told:
+                tries += 1
+                if tries == PROBES:
+                    mend = f"nor does it answer a request of a few words ({told})."
+                    raise down(self.model, doubt.failed.message, mend) from None
+                await self._sleep(FIRST_WAIT * 2**tries)

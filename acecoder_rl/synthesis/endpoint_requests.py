@@ -44,9 +44,10 @@ def most_tokens_in(request: Request) -> int:
 
 
 def probe(request: Request) -> Request:
-    """The same with a few words, to see whether an endpoint that fails on a request answers at all."""
-    words = [{"role": "user", "content": "Answer with one word: ready"}]
-    return replace(request, messages=words, n=1, max_tokens=min(16, request.max_tokens), assistant_prefix=None)
+    """The same, settings and all, with a few words: to see whether an endpoint that fails on it answers at all."""
+    words = {"role": "user", "content": "Answer with one word: ready"}
+    system = [message for message in request.messages if message["role"] == "system"]
+    return replace(request, messages=[*system, words])
 
 
 class Sender:

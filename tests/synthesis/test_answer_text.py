@@ -162,8 +162,8 @@ def test_long_hostile_answers_take_no_time(unit):
 PIECES = st.lists(
     st.sampled_from(
         ['{"question": ', '"tests": [', "assert f(1) == 2", '"', "'", ",", "\n", "]", "}", "\\", "```json\n",
-         "```", "# ", "<think>", "</think>", "**Question**: ", "1. ", "`", "(", "\ud800", "é", '"""', "null", "{", "[", ": ",
-         "u41"]
+         "```", "# ", "<think>", "</think>", "**Question**: ", "1. ", "`", "(", "\ud800", "é", '"""', "null", "{", "[",
+         ": ", "u41"]
     ) | st.text(max_size=5),
     max_size=25,
 ).map("".join)  # fmt: skip

@@ -210,12 +210,16 @@ def test_an_endpoint_that_fails_everything_stops_before_it_costs_a_question(tmp_
     assert done == [] and len(fake.asked) < 60
 
 
-def test_an_endpoint_that_dies_on_the_way_stops_and_what_it_said_is_kept(tmp_path):
-    requests = [words(f"{i}") for i in range(60)]
-    with pytest.raises(EndpointDown):
-        asked(
-            lambda body, n: echo(body) if n < 30 else error(500, "dead"), requests, tmp_path, retries=0, concurrency=3
-        )
+@pytest.mark.parametrize("retries", [0, 3])
+def test_an_endpoint_that_dies_on_the_way_costs_no_question_and_what_it_said_is_kept(tmp_path, retries):
+    requests, done = [words(f"{i}") for i in range(60)], list[Answer | Failed]()
+    with (
+        endpoint(lambda body, n: echo(body) if n < 30 else error(500, "dead")) as fake,
+        Answers(tmp_path / "answers.sqlite") as answers,
+        pytest.raises(EndpointDown, match="dead"),
+    ):
+        ask(model(fake, retries=retries, concurrency=16), requests, answers, Budget(), done.append)
+    assert len(done) == 30 and not any(isinstance(one, Failed) for one in done)
     told, fake = asked(echo, requests, tmp_path)
     assert told == [[f"{i}"] for i in range(60)] and len(fake.asked) == 30
 
@@ -264,14 +268,36 @@ def test_a_request_that_is_refused_is_asked_once_and_the_others_go_on(tmp_path, 
     assert fake.prompts().count("bad") == 1
 
 
-def test_a_field_that_the_endpoint_does_not_know_stops_instead_of_dropping_everything(tmp_path):
+@pytest.mark.parametrize(
+    ("field", "value", "message", "more"),
+    [
+        ("temperature", 1.0, "temperature is not supported with this model", {}),
+        ("max_tokens", 1024, "max_tokens is too large: 1024", {}),
+        ("n", 2, "n must be 1", {"samples_per_request": 2}),
+        ("continue_final_message", True, "unknown field", {"continue_prefix": True}),
+        ("messages", ("system", "user"), "System role not supported", {}),
+    ],
+    ids=["temperature", "max_tokens", "n", "prefix", "system"],
+)
+def test_a_setting_that_the_endpoint_refuses_stops_instead_of_dropping_everything(
+    tmp_path, field, value, message, more
+):
     def script(body, number):
-        return error(400, "temperature is not supported with this model") if "temperature" in body else echo(body)
+        told = tuple(each["role"] for each in body["messages"])[:2] if field == "messages" else body.get(field)
+        return error(400, message) if told == value else echo(body)
 
-    with pytest.raises(EndpointDown, match=r"temperature is not supported"):
-        asked(script, [words(f"{i}") for i in range(50)], tmp_path)
-    told, fake = asked(script, [words("word")], tmp_path, extra={"temperature": None, "reasoning_effort": "low"})
-    assert told == [["WORD"]] and fake.asked[0]["reasoning_effort"] == "low"
+    system = [{"role": "system", "content": "Be brief."}]
+    requests = [Request([*system, {"role": "user", "content": f"{i}"}], n=2, assistant_prefix="So:") for i in range(30)]
+    with pytest.raises(EndpointDown, match=message):
+        asked(script, requests, tmp_path, concurrency=8, **more)
+
+
+def test_fields_are_added_and_left_out(tmp_path):
+    told, fake = asked(echo, [words("word")], tmp_path, extra={"temperature": None, "reasoning_effort": "low"},
+                       max_tokens_name="max_completion_tokens", seeds=False)  # fmt: skip
+    assert told == [["WORD"]]
+    assert fake.asked[0]["reasoning_effort"] == "low" and fake.asked[0]["max_completion_tokens"] == 1024
+    assert not {"temperature", "max_tokens", "seed"} & set(fake.asked[0])
 
 
 @pytest.mark.parametrize("structured", ["json_schema", "json_object", "none"])

@@ -46,7 +46,8 @@ def test_each_answer_is_a_row_or_a_drop_with_its_reason(tmp_path):
     }
 
     def script(body, number):
-        return next(reply for name, reply in replies.items() if f"\n{name}\n" in body["messages"][-1]["content"])
+        text = body["messages"][-1]["content"]
+        return next((reply for name, reply in replies.items() if f"\n{name}\n" in text), said("ready"))
 
     chunk, _ = imagined([seed(f"oss_{i}", f"p{i}") for i in range(10)], script, tmp_path)
     assert chunk.rows == [
