@@ -205,10 +205,11 @@ class Dispatcher:
             with self.lock:
                 while self.queue and self.queue[0].number in self.cancelled:
                     self.cancelled.discard(self.queue.popleft().number)
-                if not self.queue:
-                    return
-                ticket = self.queue.popleft()
-            worker.give(ticket)
+                ticket = self.queue.popleft() if self.queue else None
+            if ticket:
+                worker.give(ticket)
+            elif worker.fresh:
+                worker.rest()
 
     def _cancel_running(self) -> None:
         with self.lock:

@@ -63,6 +63,7 @@ class Worker:
         self.sock = ours
         self.ready = False
         self.ticket: Ticket | None = None
+        self.fresh = False  # it keeps interpreters for fresh runs
         self.plans: OrderedDict[str, None] = OrderedDict()
         self.buffer = bytearray()
         self.send(config)
@@ -83,8 +84,14 @@ class Worker:
         while len(self.plans) > PLANS:  # in step with Worker.route in worker.py
             self.plans.popitem(last=False)
         self.ticket = ticket
+        self.fresh |= ticket.fresh
         tests = None if known else ticket.tests
         self.send(("run", ticket.number, key, tests, ticket.job, ticket.careful, ticket.fresh))
+
+    def rest(self) -> None:
+        """There is nothing to do: end what is kept for fresh runs."""
+        self.fresh = False
+        self.send(("rest",))
 
     def receive(self) -> list[Any] | None:
         """Complete messages that have come; None at end of file."""

@@ -43,7 +43,6 @@ STACK_BYTES = 512 << 20  # of each jailed interpreter: recursion is a program's 
 NUMPY_BYTES = 512 << 20
 MEMORY_BYTES = 8 << 30  # of the worker's address space
 FRESH_RUNS = 256  # programs that share interpreters with another hash seed: to start those costs what 25 programs cost
-FRESH_IDLE_SECONDS = 0.03  # after which they end: the owner's next program would be here
 PR_SET_PDEATHSIG, PR_SET_DUMPABLE = 1, 4
 
 
@@ -67,9 +66,11 @@ def main(descriptor: int) -> None:
         return
     worker.reply(("ready", os.getpid()))
     try:
-        while (request := worker.next_request()) is not None:
+        while (request := receive(owner)) is not None:
             if request[0] == "run":
                 worker.serve(*request[1:])
+            elif request[0] == "rest":
+                worker.end_fresh()
     finally:
         worker.close()
 
@@ -92,12 +93,6 @@ class Worker:
         if role not in self.zygotes:
             self.zygotes[role] = Zygote(role, self.config)
         return self.zygotes[role]
-
-    def next_request(self) -> Any:
-        """What the owner wants next; None when it is gone."""
-        if self.fresh and not select.select([self.owner], [], [], FRESH_IDLE_SECONDS)[0]:
-            self.end_fresh()
-        return receive(self.owner)
 
     def serve(self, number: int, key: str, tests: Tests | None, job: Job, careful: bool, fresh: bool) -> None:
         """Run job `number` and answer ("done" | "cancelled" | "error", number, result)."""
