@@ -32,7 +32,8 @@ class Phase:
     """What one run of a phase took.
 
     Attributes:
-        cpu_seconds: CPU of the process tree from start to end, start-up and warm-up included.
+        cpu_seconds: CPU of the process tree from start to end, start-up and warm-up included; not what the phase
+            says was preparation.
         wall_seconds: from the first measured program to the last.
         outcomes: per program one byte a test, 1 = passed.
         isolation: the level that our sandbox ran at; "" for the other phases.
@@ -78,6 +79,7 @@ def run_phase(name: str, workload: Workload, workers: int, python: str = sys.exe
             said = errors.read_text(errors="replace").strip()[-1500:]
             raise BenchError(f"bench: phase {name} ended with status {process.returncode}:\n{said}")
         result = pickle.loads(result_file.read_bytes())
+    cpu -= result.get("untimed_cpu", 0.0)
     return Phase(cpu, result["wall"], result["outcomes"], result.get("isolation", ""), result["left"])
 
 

@@ -1,7 +1,7 @@
 """One phase of a benchmark, in a process of its own so that all its CPU can be counted when it ends.
 
-Covers: running a job's programs by plain exec, the fork floor, our sandbox or EvalPlus; adopting orphaned
-descendants, so that their CPU is counted too and any that outlive the phase are noticed.
+Covers: running a job's programs by plain exec, the fork floor, our sandbox, the stages of a synthesis or
+EvalPlus; adopting orphaned descendants, so that their CPU is counted too and any that outlive the phase are noticed.
 Does not cover: measuring (measure.py), which starts this file as `python -P phases.py JOB RESULT`.
 Stand-alone at import: EvalPlus's own interpreter runs it as well.
 """
@@ -99,6 +99,18 @@ def _sandbox(job: dict[str, Any], made: Any, parse_tests: Any) -> Result:
     return {"wall": wall, "outcomes": outcomes, "isolation": str(isolation)}
 
 
+def synthesis(job: dict[str, Any]) -> Result:
+    """Stages verify and sample of a synthesis run on prepared answers, with all that they read and write."""
+    sys.path.insert(0, job["path"])
+    from acecoder_rl.bench.synthesis_phase import run
+    from acecoder_rl.sandbox import SandboxError
+
+    try:
+        return run(job)
+    except SandboxError as error:
+        raise SystemExit(str(error)) from None
+
+
 def evalplus(job: dict[str, Any]) -> Result:
     """EvalPlus's checker in a process pool, as its `evaluate` does; all tests run, as in the other phases."""
     from concurrent.futures import ProcessPoolExecutor
@@ -159,7 +171,8 @@ def main() -> None:
     if ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
         raise OSError("prctl(PR_SET_CHILD_SUBREAPER) failed: CPU time could not be counted")
     job = pickle.loads(Path(sys.argv[1]).read_bytes())
-    phases = {"inprocess": inprocess, "floor": floor, "sandbox": sandbox, "evalplus": evalplus}
+    phases = {"inprocess": inprocess, "floor": floor, "sandbox": sandbox, "evalplus": evalplus,
+              "synthesis": synthesis}
     result = phases[job["phase"]](job)
     result["left"] = _reap()
     Path(sys.argv[2]).write_bytes(pickle.dumps(result))

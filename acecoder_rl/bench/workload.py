@@ -2,7 +2,8 @@
 
 Covers: `build_workload` (45 problems x 12 variants = 540 programs, 16 asserts each in AceCode's style;
 half right, a quarter wrong, the rest raising or not even parsing; optionally some looping forever),
-`hanging_program`, and for every assert the call and the value it stands for, for graders that take those.
+`build_questions` (any number of problems: the same functions with other tests), `hanging_program`,
+and for every assert the call and the value it stands for, for graders that take those.
 Does not cover: tests other than bare asserts; running anything but our own references.
 """
 
@@ -62,10 +63,7 @@ class Workload:
 
 def build_workload(programs: int = DEFAULT_PROGRAMS, loop_every: int = 0) -> Workload:
     """`programs` programs, no two of the same text; every `loop_every`-th loops forever when called."""
-    specs = (*TEXT, *VALUES, *HEAVY)
-    # Interleaved, so that any prefix has its share of heavy problems.
-    order = sorted(range(len(specs)), key=lambda i: (i * 13) % len(specs))
-    specs = tuple(specs[i] for i in order)
+    specs = _specs()
     problems = tuple(_problem(spec) for spec in specs)
     made = []
     for number in range(programs):
@@ -77,6 +75,19 @@ def build_workload(programs: int = DEFAULT_PROGRAMS, loop_every: int = 0) -> Wor
     return Workload(problems, tuple(made))
 
 
+def build_questions(questions: int, programs: int) -> Workload:
+    """`questions` problems, no two with the same tests, and `programs` programs for each, the first one right."""
+    # Of some functions there are not enough different calls.
+    specs = [spec for spec in _specs() if len(_problem(spec, 0).asserts) == TESTS_PER_PROBLEM]
+    problems, made = [], []
+    for number in range(questions):
+        spec = specs[number % len(specs)]
+        problems.append(_problem(spec, number))
+        made += [BenchProgram(_program(spec, variant, len(made) + at), number, variant)
+                 for at, variant in enumerate((VARIANTS * programs)[:programs])]
+    return Workload(tuple(problems), tuple(made))
+
+
 def hanging_program(tests: int = 8) -> Workload:
     """One program that loops forever in each of its tests."""
     cases = tuple(((number,), number + 1) for number in range(tests))
@@ -85,10 +96,20 @@ def hanging_program(tests: int = 8) -> Workload:
     return Workload((BenchProblem("successor", asserts, cases),), (BenchProgram(code, 0, "loops"),))
 
 
-def _problem(spec: Spec) -> BenchProblem:
+def _specs() -> tuple[Spec, ...]:
+    """All of them, interleaved, so that any prefix has its share of heavy problems."""
+    specs = (*TEXT, *VALUES, *HEAVY)
+    return tuple(specs[i] for i in sorted(range(len(specs)), key=lambda i: (i * 13) % len(specs)))
+
+
+def _problem(spec: Spec, question: int | None = None) -> BenchProblem:
+    """The problem of a spec; with a number, one of many of it, with tests that differ where its draws do."""
     name = spec.solve.__name__
-    rng = Random(name)
+    rng = Random(name if question is None else f"{name} {question}")
     drawn = [*spec.edges, *(spec.draw(rng) for _ in range(TESTS_PER_PROBLEM - len(spec.edges)))]
+    if question is not None:
+        drawn += [spec.draw(rng) for _ in range(20 * TESTS_PER_PROBLEM)]
+        drawn = list({repr(args): args for args in drawn}.values())[:TESTS_PER_PROBLEM]
     cases = []
     asserts = []
     for args in drawn:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from acecoder_rl.commands.told import errors_told
+
+Part = Literal["scoring", "tables", "kills"]
 
 bench = typer.Typer(no_args_is_help=True, help="Measure this machine.")
 
@@ -78,3 +80,25 @@ def bench_rm(
 
     with errors_told():
         raise typer.Exit(run_bench_rm(json_path, quick=quick))
+
+
+@bench.command(
+    "synthesis",
+    epilog="""[bold]Examples[/bold]
+
+acecoder-rl bench synthesis --quick
+
+acecoder-rl bench synthesis --only scoring --json synthesis.json""",
+)
+def bench_synthesis(
+    json_path: Annotated[
+        Path | None, typer.Option("--json", metavar="FILE", help="The figures as JSON.")
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer questions: a first look.")] = False,
+    only: Annotated[Part | None, typer.Option(help="One of the parts; all without it.")] = None,
+) -> None:
+    """A synthesis run without its models: verify and sample against the sandbox's own rate, the tables."""
+    from acecoder_rl.bench.synthesis import run_bench_synthesis
+
+    with errors_told():
+        raise typer.Exit(run_bench_synthesis(json_path, quick=quick, only=only))
