@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from acecoder_rl.synthesis import seeds
+from acecoder_rl.synthesis import report, seeds
 from acecoder_rl.synthesis.models import Endpoint, Engine
 from acecoder_rl.synthesis.recipe import Recipe
 from acecoder_rl.synthesis.stage_table import PROMPTED
@@ -48,6 +48,8 @@ def check(recipe: Recipe, stages: Iterable[str], max_cost: float | None = None, 
             PROMPTED[name].prompts_of(getattr(recipe, name))
     if "seeds" in stages and recipe.seeds is not None:
         seeds.check(recipe.seeds)
+    if "report" in stages:
+        report.check()
     if "hard" in stages and recipe.hard.source is not None:
         Reader(Source(path=recipe.hard.source, split=recipe.hard.split), "hard.source")
     _check_models(recipe, stages, max_cost, reach)
