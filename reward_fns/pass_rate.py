@@ -1,7 +1,7 @@
 """Rewards from tests alone: `PassRate` gives partial credit, `AllPass` is the paper's binary reward.
 
 Covers: running a completion's program, tests withheld from the reward, verdicts that do not earn, bonus and
-    penalties around the value.
+    penalties around the value; the rollout log, where the environment asks for one (acecoder_rl/rollouts/log.py).
 Does not cover: reward models (mixed.py).
 Hostile input: nothing is raised for a bad sample: no program, or one that hangs, crashes or cheats.
 """
@@ -9,10 +9,13 @@ Hostile input: nothing is raised for a bad sample: no program, or one that hangs
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass, field, fields
 
 from acecoder_rl.completions import Program, extract_program
 from acecoder_rl.problems import Problem
+from acecoder_rl.rollouts import log
+from acecoder_rl.rollouts.rows import Rollout
 from acecoder_rl.sandbox.remote import Settings
 from acecoder_rl.sandbox.verdict import Verdict
 from reward_fns import sandboxes
@@ -70,6 +73,7 @@ class TestReward:
                 f"values may reach {self.bound():g} with these weights, bonuses and penalties, but trainers "
                 f"clip rewards at {BOUND:g}: make them smaller"
             )
+        log.prepare()
 
     def __call__(self, problem: Problem, completion: str, truncated: bool | None = False) -> Reward:
         """`score` for callers without an event loop; blocks the calling thread."""
@@ -89,6 +93,7 @@ class TestReward:
         """
         if not isinstance(completion, str):
             raise TypeError(f"completion is {type(completion).__name__}: give the model's text as str")
+        started = time.perf_counter()
         program = extract_program(completion, problem.tests)
         truncated = program.truncated if truncated is None else truncated
         verdict, scores = await asyncio.gather(
@@ -99,7 +104,11 @@ class TestReward:
             value = facts["all_passed"]
         else:
             value = self._value(problem, facts, scores) + self._shaping(program, facts)
-        return Reward(value, facts | scores, verdict)
+        reward = Reward(value, facts | scores, verdict)
+        if (rollouts := log.active()) is not None:
+            seconds = time.perf_counter() - started
+            rollouts.add(self._rollout(problem, completion, program, truncated, reward, seconds))
+        return reward
 
     @property
     def keys(self) -> tuple[str, ...]:
@@ -121,9 +130,7 @@ class TestReward:
     def _value(self, problem: Problem, facts: dict[str, float], scores: dict[str, float]) -> float:
         return self.test_value(facts)
 
-    async def _scores(
-        self, problem: Problem, completion: str, program: Program, truncated: bool
-    ) -> dict[str, float]:
+    async def _scores(self, problem: Problem, completion: str, program: Program, truncated: bool) -> dict[str, float]:
         return {}
 
     def _is_binary(self) -> bool:
@@ -140,8 +147,21 @@ class TestReward:
         stop = self._stops_early(problem)
         return await sandboxes.run(self.sandbox, program.code, problem.tests, problem.limits, stop)
 
+    def _held(self, problem: Problem) -> frozenset[int]:
+        return withheld(problem.tests, 0 if problem.mode == "eval" else self.holdout)
+
+    def _rollout(
+        self, problem: Problem, completion: str, program: Program, truncated: bool, reward: Reward, seconds: float
+    ) -> Rollout:
+        held, facts = self._held(problem), reward.components
+        return Rollout(
+            problem.id, problem.question, problem.tests, completion, program.code, reward.value, facts["pass_rate"],
+            time.time(), facts["holdout_pass_rate"] if held else None, held, reward.verdict, facts, problem.mode,
+            truncated, seconds,
+        )  # fmt: skip
+
     def _facts(self, problem: Problem, truncated: bool, verdict: Verdict | None) -> dict[str, float]:
-        held = withheld(problem.tests, 0 if problem.mode == "eval" else self.holdout)
+        held = self._held(problem)
         outcomes = verdict.outcomes if verdict else ()
         claimed = verdict is not None and verdict.claimed
         shared = verdict is not None and verdict.isolation == "shared"
