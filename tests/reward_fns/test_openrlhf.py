@@ -12,7 +12,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -23,6 +23,7 @@ import reward_fns
 from acecoder_rl.problems import ProblemError
 from acecoder_rl.sandbox import SandboxError
 from reward_fns import ConfigError
+from reward_fns.configured import configured
 from reward_fns.reward import KEYS
 from tests.reward_fns.common import HANGS, PROBLEM, PROSE, RIGHT, fenced, passing
 from tests.reward_fns.engine import Engine, Tokenizer, sampling
@@ -41,17 +42,19 @@ Load = Callable[..., ModuleType]
 
 
 @pytest.fixture
-def load(monkeypatch: pytest.MonkeyPatch) -> Load:
-    """The file, loaded by its path with this configuration."""
+def load(monkeypatch: pytest.MonkeyPatch) -> Iterator[Load]:
+    """The file, loaded by its path with this configuration, as in a process that has not read another."""
 
     def load_file(config: Any = PASS_RATE) -> ModuleType:
+        configured.cache_clear()
         monkeypatch.setenv("ACECODER_RL_REWARD", config if isinstance(config, str) else json.dumps(config))
         spec = importlib.util.spec_from_file_location("agent_module", FILE)
         module = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(module)
         return module
 
-    return load_file
+    yield load_file
+    configured.cache_clear()
 
 
 @pytest.fixture
