@@ -12,7 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from acecoder_rl.synthesis import ready
+from acecoder_rl.synthesis import ready, seeds
 from acecoder_rl.synthesis.endpoint_requests import most_tokens_in
 from acecoder_rl.synthesis.funnel import dollars
 from acecoder_rl.synthesis.models import Endpoint, Request
@@ -25,7 +25,8 @@ from acecoder_rl.training.load import resolved_yaml
 MILLION = 1_000_000
 NOTE = """\
 "At most": no stage drops a row, every answer is as long as it may be, and a byte of a prompt is a token. A run costs a
-fraction of it. --max-cost USD stops before more than that is spent.
+fraction of it. What is unknown is known once stage seeds has run, which costs nothing. --max-cost USD stops before more
+than that is spent.
 """
 
 
@@ -49,7 +50,7 @@ def explain(recipe: Recipe, stages: list[str], anew: str | None = None) -> str:
     costs: list[float | None] = []
     for name in stages:
         most = _rows_in(recipe, kept, name)
-        asked, answers, cost = _asked(recipe, folder, name, most) if name in todo else ("", "", 0.0)
+        asked, answers, cost = _asked(recipe, folder, kept, name, most) if name in todo else ("", "", 0.0)
         costs.append(cost)
         shown = "unknown" if cost is None else dollars(cost) if cost or answers else ""
         rows = "" if name == "report" else "unknown" if most is None else f"{most:,}"
@@ -73,12 +74,16 @@ def _rows_in(recipe: Recipe, kept: dict[str, State], name: str) -> int | None:
         return None
     before = STAGES[name].reads
     if before is None:
-        return kept[name].read if name in kept and kept[name].state == "finished" else None
+        if name in kept and kept[name].state == "finished":
+            return kept[name].read
+        return seeds.total(recipe.seeds) if name == "seeds" and recipe.seeds else None
     state = kept.get(before)
     return state.kept if state is not None and state.state == "finished" else _rows_in(recipe, kept, before)
 
 
-def _asked(recipe: Recipe, folder: Path, name: str, rows: int | None) -> tuple[str, str, float | None]:
+def _asked(
+    recipe: Recipe, folder: Path, kept: dict[str, State], name: str, rows: int | None
+) -> tuple[str, str, float | None]:
     """Whom a stage asks, for how many answers, and the USD at most; None = unknown."""
     models = recipe.asked(name)
     if not models:
@@ -89,12 +94,12 @@ def _asked(recipe: Recipe, folder: Path, name: str, rows: int | None) -> tuple[s
     )
     if rows is None:
         return shown, f"{each * len(models)} a row", None
-    tokens_in = _tokens_in(recipe, folder, name, rows)
+    tokens_in = _tokens_in(recipe, folder, kept, name, rows)
     cost: float | None = 0.0
     for model in models.values():
         if not isinstance(model, Endpoint):
             continue
-        if model.price_in is None or model.price_out is None or cost is None:
+        if model.price_in is None or model.price_out is None or tokens_in is None or cost is None:
             cost = None
             continue
         requests = -(-each // model.samples_per_request)
@@ -103,12 +108,14 @@ def _asked(recipe: Recipe, folder: Path, name: str, rows: int | None) -> tuple[s
     return shown, f"{rows * each * len(models):,}", cost
 
 
-def _tokens_in(recipe: Recipe, folder: Path, name: str, rows: int) -> int:
-    """Of a prompt for each row, together, at most."""
+def _tokens_in(recipe: Recipe, folder: Path, kept: dict[str, State], name: str, rows: int) -> int | None:
+    """Of a prompt for each row, together, at most; None = unknown before there are seeds."""
     section = getattr(recipe, name)
     prompts = PROMPTED[name].prompts_of(section)
     frame = Request([{"role": "user", "content": max((prompt.text for prompt in prompts), key=len)}] * 2)
     if name == "imagine":
+        if "seeds" not in kept or kept["seeds"].state != "finished":
+            return None
         each = most_tokens_in(frame) + len((section.system_prompt or "").encode())
         texts = (row["program"] + (row["instruction"] or "") for row in rows_of(folder, "seeds"))
         return rows * each + sum(len(text.encode(errors="replace")) for text in texts)

@@ -193,6 +193,11 @@ def check(settings: SeedsSettings) -> None:
                 _sifted(source, record, where)
 
 
+def total(settings: SeedsSettings) -> int | None:
+    """Rows of all sources; None where that is not cheap to know."""
+    return _total(settings, _readers(settings))
+
+
 def _readers(settings: SeedsSettings) -> list[Reader]:
     found = []
     for number, source in enumerate(settings.sources):

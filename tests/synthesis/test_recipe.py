@@ -1,0 +1,95 @@
+"""A recipe's mistakes are told all at once, each with its place and mend.
+
+Does not cover: what the fields do.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from acecoder_rl.synthesis.models import Endpoint, Engine
+from acecoder_rl.synthesis.recipe import load
+from acecoder_rl.training.load import resolved_yaml
+from acecoder_rl.training.recipe import RecipeError
+
+GOOD = """\
+models:
+  small:
+    path: some/model
+    device: cpu
+  big:
+    endpoint: https://api.openai.com/v1
+    model: gpt-4o-mini
+    price_in: 0.15
+imagine:
+  model: big
+verify:
+  oracle:
+    model: big
+sample:
+  models: [small]
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path):
+    def write(text: str):
+        path = tmp_path / "mine.yaml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def test_models_are_of_two_kinds_and_the_folder_is_named_after_the_recipe(recipe):
+    loaded = load(recipe(GOOD))
+    assert isinstance(loaded.models["small"], Engine) and isinstance(loaded.models["big"], Endpoint)
+    assert loaded.folder == "runs/mine"
+    assert loaded.asked("sample") == {"small": loaded.models["small"]}
+    assert loaded.asked("pairs") == {}
+
+
+def test_the_resolved_recipe_loads_back(recipe):
+    loaded = load(recipe(GOOD))
+    assert load(recipe(resolved_yaml(loaded))) == loaded
+
+
+@pytest.mark.parametrize(
+    ("was", "becomes", "told"),
+    [
+        ("imagine:", "imagin:", ":9: imagin is not known: did you mean imagine?"),
+        ("price_in:", "prize_in:", ":8: models.big.prize_in is not known: did you mean price_in?"),
+        ("device: cpu", "device: tpu", ":4: models.small.device is 'tpu': did you mean gpu? It takes one of gpu, cpu"),
+        ("device: cpu", "devise: cpu", ":4: models.small.devise is not known: did you mean device?"),
+        ("    model: gpt-4o-mini\n", "", ":5: models.big.model is missing: give a text"),
+        ("price_in: 0.15", "price_in: -1", ":8: models.big.price_in is -1: give a number of at least 0, or null"),
+        ("  oracle:\n    model: big", "  oracle: {}", ":12: verify.oracle.model is missing: give a text"),
+        ("    model: big", "    modle: big", ":13: verify.oracle.modle is not known: did you mean model?"),
+        ("models: [small]", "models: small", ":15: sample.models is 'small': give a list"),
+        ("[small]", "[smal]", ":15: sample.models.0 is 'smal', which is none of the models: did you mean small?"),
+        ("big\nverify", "bgi\nverify", ":10: imagine.model is 'bgi', which is none of the models: did you mean big?"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_told_with_its_line_and_mend(recipe, was, becomes, told):
+    assert was in GOOD
+    path = recipe(GOOD.replace(was, becomes))
+    with pytest.raises(RecipeError) as error:
+        load(path)
+    assert f"{path}{told}" in error.value.mistakes
+
+
+def test_all_mistakes_come_at_once(recipe):
+    path = recipe(GOOD.replace("device: cpu", "device: tpu").replace("imagine:", "imagin:").replace("[small]", "[it]"))
+    with pytest.raises(RecipeError) as error:
+        load(path)
+    assert len(error.value.mistakes) == 3
+
+
+def test_values_from_the_command_line(recipe):
+    path = recipe(GOOD)
+    loaded = load(path, ["folder=elsewhere", "models.big.price_out=0.6", "sample.n=4"])
+    assert (loaded.folder, loaded.models["big"].price_out, loaded.sample.n) == ("elsewhere", 0.6, 4)
+    with pytest.raises(RecipeError, match=r"--set foldr=x: give section\.field=value"):
+        load(path, ["foldr=x"])
+    with pytest.raises(RecipeError, match=r"--set sample\.n=0: sample\.n is 0: give a whole number of at least 1"):
+        load(path, ["sample.n=0"])
