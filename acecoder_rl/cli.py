@@ -14,7 +14,18 @@ from typing import Annotated
 import typer
 
 from acecoder_rl import __version__
-from acecoder_rl.commands import bench, best_of_n, convert_rm, doctor, score, serve_rm, synthesize, train, train_rm
+from acecoder_rl.commands import (
+    bench,
+    best_of_n,
+    convert_rm,
+    doctor,
+    rollouts,
+    score,
+    serve_rm,
+    synthesize,
+    train,
+    train_rm,
+)
 
 app = typer.Typer(
     name="acecoder-rl",
@@ -41,6 +52,7 @@ Exit status: 0; 1 a run failed; 2 bad usage or input.""",
 app.command(epilog=doctor.EPILOG)(doctor.doctor)
 app.command(epilog=score.EPILOG)(score.score)
 app.command(epilog=train.EPILOG)(train.train)
+app.command(epilog=rollouts.EPILOG)(rollouts.rollouts)
 app.command(name="train-rm", epilog=train_rm.EPILOG)(train_rm.train_rm)
 app.command("best-of-n", epilog=best_of_n.EPILOG)(best_of_n.best_of_n)
 app.command(epilog=serve_rm.EPILOG)(serve_rm.serve_rm)
