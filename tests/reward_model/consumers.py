@@ -38,6 +38,7 @@ if __name__ == "__main__":
     os.environ |= {
         "VLLM_CPU_KVCACHE_SPACE": "1",
         "VLLM_CPU_OMP_THREADS_BIND": "nobind",
+        "VLLM_ENABLE_V1_MULTIPROCESSING": "0",  # an engine within this process: its imports are most of the time
         "TORCHDYNAMO_DISABLE": "1",
         "DS_ACCELERATOR": "cpu",
         "OMP_NUM_THREADS": "1",
