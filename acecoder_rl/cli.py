@@ -19,6 +19,7 @@ from acecoder_rl.commands import (
     best_of_n,
     convert_rm,
     doctor,
+    evaluate,
     rollouts,
     score,
     serve_rm,
@@ -55,6 +56,7 @@ app.command(epilog=train.EPILOG)(train.train)
 app.command(epilog=rollouts.EPILOG)(rollouts.rollouts)
 app.command(name="train-rm", epilog=train_rm.EPILOG)(train_rm.train_rm)
 app.command("best-of-n", epilog=best_of_n.EPILOG)(best_of_n.best_of_n)
+app.command(epilog=evaluate.EPILOG)(evaluate.evaluate)
 app.command(epilog=serve_rm.EPILOG)(serve_rm.serve_rm)
 app.command("convert-rm", epilog=convert_rm.EPILOG)(convert_rm.convert_rm)
 app.command(epilog=synthesize.EPILOG)(synthesize.synthesize)

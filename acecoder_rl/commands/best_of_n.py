@@ -132,7 +132,7 @@ def best_of_n(
                 Fields(completion_field, id_field), {} if test_seconds is None else {"test_seconds": test_seconds},
                 require, workers, resume, overwrite,
             )  # fmt: skip
-            with _progress() as on_done:
+            with progress() as on_done:
                 outcome = run(options, on_done=on_done)
         except (ScoreError, SamplingFailed) as error:
             fail(f"{error} (--resume goes on with it)", FAILED)
@@ -152,18 +152,19 @@ def best_of_n(
 
 
 @contextmanager
-def _progress() -> Iterator[OnDone]:
+def progress() -> Iterator[OnDone]:
+    """Bars by stage, for a person."""
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     shown = console()
     columns = (TextColumn("{task.description:9}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     # Only for a person: in a log the table says it all.
-    with Progress(*columns, console=shown, disable=not shown.is_terminal, transient=True) as progress:
+    with Progress(*columns, console=shown, disable=not shown.is_terminal, transient=True) as bars:
         tasks: dict[str, object] = {}
 
         def on_done(stage: str, done: int, of: int) -> None:
             if stage not in tasks:
-                tasks[stage] = progress.add_task(stage, total=of)
-            progress.update(tasks[stage], completed=done)  # type: ignore[arg-type]
+                tasks[stage] = bars.add_task(stage, total=of)
+            bars.update(tasks[stage], completed=done)  # type: ignore[arg-type]
 
         yield on_done

@@ -8,9 +8,9 @@ Hostile input: programs run in the sandbox only.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from acecoder_rl.completions import extract_program
 from acecoder_rl.evaluation.candidates import Candidates, Known
@@ -20,6 +20,7 @@ from acecoder_rl.sandbox import Limits, Sandbox
 
 IN_FLIGHT_A_WORKER = 64
 OnDone = Callable[[str, int, int], None]
+Work = TypeVar("Work")
 
 
 def judge_candidates(
@@ -86,33 +87,47 @@ def _run(
                 "--processes` first, and give its output as --verdicts"
             )
 
-    async def run() -> None:
-        room = asyncio.Semaphore(IN_FLIGHT_A_WORKER * sandbox.workers)
-        done = 0
+    async def one(work: tuple[Candidates, int]) -> None:
+        each, sample = work
+        assert each.problem is not None
+        program = extract_program(each.completions[sample].text, each.problem.tests)
+        rate, passed, status = 0.0, False, "no_program"
+        if program.code:
+            own = each.problem.limits
+            verdict = await sandbox.arun(
+                program.code, each.problem.tests, limits=replace(own, **given) if own else None
+            )
+            rate, passed, status = verdict.pass_rate, verdict.passed, verdict.status
+        verdicts.add(each.id, sample, pass_rate=rate, passed=passed, status=status)
 
-        async def one(each: Candidates, sample: int) -> None:
+    with sandbox:
+        run_each(todo, one, IN_FLIGHT_A_WORKER * sandbox.workers, on_done)
+
+
+def run_each(todo: Sequence[Work], one: Callable[[Work], Awaitable[None]], most: int, on_done: OnDone | None) -> None:
+    """Run programs with so many on their way at most, and tell of each that is done.
+
+    Args:
+        one: runs one, and writes down what came of it.
+        on_done: called with ("programs", done, all).
+    """
+
+    async def run() -> None:
+        room, done = asyncio.Semaphore(most), 0
+
+        async def within(work: Work) -> None:
             nonlocal done
-            assert each.problem is not None
-            program = extract_program(each.completions[sample].text, each.problem.tests)
-            rate, passed, status = 0.0, False, "no_program"
-            if program.code:
-                own = each.problem.limits
-                async with room:
-                    verdict = await sandbox.arun(
-                        program.code, each.problem.tests, limits=replace(own, **given) if own else None
-                    )
-                rate, passed, status = verdict.pass_rate, verdict.passed, verdict.status
-            verdicts.add(each.id, sample, pass_rate=rate, passed=passed, status=status)
+            async with room:
+                await one(work)
             done += 1
             if on_done is not None:
                 on_done("programs", done, len(todo))
 
-        tasks = [asyncio.ensure_future(one(*each)) for each in todo]
+        tasks = [asyncio.ensure_future(within(work)) for work in todo]
         try:
             await asyncio.gather(*tasks)
         finally:
             for task in tasks:
                 task.cancel()
 
-    with sandbox:
-        asyncio.run(run())
+    asyncio.run(run())

@@ -17,7 +17,6 @@ from typing import Any, Self
 from acecoder_rl.records import InputError, jsonl_line
 
 SETTINGS = "best-of-n.json"  # not run.json: a training run's folder has one
-_OWN = (".lock", SETTINGS + ".tmp")  # what a run that was killed at its start leaves
 FILES = ("*.jsonl", "report.*", "samples/*.jsonl", "engine.log")
 
 
@@ -67,13 +66,16 @@ class Ledger:
 class WorkFolder:
     """The folder of one piece of work, held by one process at a time."""
 
-    def __init__(self, path: Path, settings: dict[str, Any], *, resume: bool, overwrite: bool) -> None:
+    def __init__(
+        self, path: Path, settings: dict[str, Any], *, resume: bool, overwrite: bool, name: str = SETTINGS
+    ) -> None:
         """Takes the folder, and writes the settings down.
 
         Args:
             settings: JSON; what must be the same when the work is resumed.
             resume: go on with what is there; an empty folder is simply begun.
             overwrite: drop what is there.
+            name: of the file with the settings.
 
         Raises:
             InputError: there is earlier work, and neither was asked for; or the settings differ, or cannot be read;
@@ -81,13 +83,18 @@ class WorkFolder:
         """
         if resume and overwrite:
             raise InputError("--resume and --overwrite exclude each other: give one of them")
-        self.path, self._settings = path, path / SETTINGS
+        self.path, self._settings = path, path / name
         settings = json.loads(json.dumps(settings))
         if self._settings.exists() and not overwrite:
             if not resume:
                 raise InputError(f"{path} has earlier work: --resume goes on with it, --overwrite drops it")
             self._check(settings)
-        elif path.is_dir() and not self._settings.exists() and any(each.name not in _OWN for each in path.iterdir()):
+        # What a run that was killed at its start leaves is ours.
+        elif (
+            path.is_dir()
+            and not self._settings.exists()
+            and any(each.name not in (".lock", name + ".tmp") for each in path.iterdir())
+        ):
             raise InputError(f"{path} has files in it that are not ours: give another --folder")
         path.mkdir(parents=True, exist_ok=True)
         self._lock = (path / ".lock").open("ab")
@@ -98,10 +105,10 @@ class WorkFolder:
             raise InputError(f"{path} is in use by another process: wait for it, or give another --folder") from None
         if overwrite:
             # Only what is ours, the settings last: a folder without them would not be known again.
-            for pattern in (*FILES, SETTINGS):
+            for pattern in (*FILES, name):
                 for file in path.glob(pattern):
                     file.unlink()
-        half = self._settings.with_name(SETTINGS + ".tmp")
+        half = self._settings.with_name(name + ".tmp")
         half.write_text(json.dumps(settings, indent=1) + "\n")
         half.replace(self._settings)
 

@@ -64,6 +64,7 @@ def decides(model: Engine, request: Request) -> dict[str, Any]:
         "structured": structured,
         "schema": request.json_schema if structured == "json_schema" else None,
         "prefix": request.assistant_prefix,
+        **({"stop": list(request.stop)} if request.stop else {}),  # older caches have none
     }
 
 
@@ -163,6 +164,7 @@ def _send(kept: _Kept, model: Engine, jobs: list[Job]) -> None:
             "seed": request.seed + job.indices[0],
             "schema": request.json_schema,
             "prefix": request.assistant_prefix or "",
+            "stop": list(request.stop),
         }
         _write(kept, line)
     _write(kept, None)

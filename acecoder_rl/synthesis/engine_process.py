@@ -97,6 +97,7 @@ def _how(request: dict[str, Any], settings: dict[str, Any], room: int) -> Any:
         # With seeds of samples vLLM on CPU fails when a prompt is read in two parts: there it is the engine's alone.
         seed=request["seed"] % 2**31 if settings["device"] != "cpu" else None,
         structured_outputs=structured,
+        stop=request["stop"] or None,
     )
 
 

@@ -112,6 +112,7 @@ class Request:
         seed: of the first answer; the next have the next.
         json_schema: that the answer should have, where the model can be made to.
         assistant_prefix: what the answer starts with, where the model can be made to; part of the answer's text.
+        stop: texts at which an engine may end the answer; they may be in it. Not sent to endpoints.
     """
 
     messages: list[dict[str, str]]
@@ -122,6 +123,7 @@ class Request:
     seed: int = 0
     json_schema: dict[str, Any] | None = None
     assistant_prefix: str | None = None
+    stop: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

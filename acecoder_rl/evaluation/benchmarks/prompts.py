@@ -1,0 +1,79 @@
+"""How code benchmarks are asked, as EvalPlus does it, and which program an answer is.
+
+Covers: chat prompts, base models that go on from a prompt, where their answers end, answers that are a function's
+    body alone, answers that break off.
+Does not cover: rendering a chat (the engine's or the endpoint's).
+Hostile input: an answer is any text; parsing it has a budget.
+Source: evalplus 0.3.1, codegen.py and provider/utility.py.
+"""
+
+from __future__ import annotations
+
+import ast
+
+from acecoder_rl.completions import extract_program
+from acecoder_rl.evaluation.benchmarks.items import Item
+from acecoder_rl.fences import PARSE_BUDGET, Parser
+
+INSTRUCTION = (
+    "Please provide a self-contained Python script that solves the following problem in a markdown code block:"
+)
+PREFIX = (
+    "Below is a Python script with a self-contained function that solves the problem and passes corresponding tests:\n"
+    "```python\n"
+)
+STOPS = ("<|endoftext|>", "<|endofmask|>", "</s>", "\nif __name__", "\ndef main(", "\nprint(")
+FUNCTION_STOPS = (*STOPS, "\ndef ", "\nclass ", "\nimport ", "\nfrom ", "\nassert ")
+LINES = 400  # of an answer that breaks off: how many are tried without
+
+
+def chat(code: str) -> str:
+    """The user's turn around a code prompt."""
+    return f"{INSTRUCTION}\n```\n{code.strip()}\n```\n"
+
+
+def cut(text: str, stops: tuple[str, ...]) -> str:
+    """The text up to the first of the stops."""
+    ends = [at for stop in stops if (at := text.find(stop)) >= 0]
+    return text[: min(ends)] if ends else text
+
+
+def program_of(item: Item, text: str, base: bool, stops: tuple[str, ...]) -> str:
+    """The program that an answer is; "" for none.
+
+    Args:
+        base: a base model's, which goes on from `item.head`; else a chat's, or a file's: then a program that defines
+            what the tests call is taken as it is, and what is only a body is joined with the head.
+    """
+    if base and item.head:
+        return _whole(item.head + cut(text, stops))
+    found = extract_program(text, item.problem.tests).code
+    name = item.problem.entry_point
+    if not item.head or not name or _defines(found, name):
+        return found
+    for body in (text, found):  # the text first: extracting strips a body of its indentation
+        joined = _whole(item.head + cut(body.rstrip() + "\n", stops))
+        if body.strip() and _defines(joined, name) and len(joined.strip()) > len(item.head.strip()):
+            return joined
+    return found
+
+
+def _whole(program: str) -> str:
+    """Without last lines that break off."""
+    parse, lines = Parser(PARSE_BUDGET), program.rstrip().split("\n")
+    for end in range(len(lines), max(0, len(lines) - LINES), -1):
+        part = "\n".join(lines[:end]) + "\n"
+        if parse(part)[0] is not None:
+            return part
+    return program
+
+
+def _defines(code: str, name: str) -> bool:
+    tree = Parser(PARSE_BUDGET)(code)[0] if code else None
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    assigned = (ast.Name,)
+    return tree is not None and any(
+        (isinstance(node, kinds) and node.name == name)
+        or (isinstance(node, assigned) and isinstance(node.ctx, ast.Store) and node.id == name)
+        for node in ast.walk(tree)
+    )
