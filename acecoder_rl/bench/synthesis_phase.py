@@ -22,11 +22,11 @@ from acecoder_rl.synthesis.budget import Budget
 from acecoder_rl.synthesis.endpoint_requests import decides
 from acecoder_rl.synthesis.models import Answer, Endpoint, Request
 from acecoder_rl.synthesis.sample import SampleSettings
+from acecoder_rl.synthesis.stage_table import CHUNKS
 from acecoder_rl.synthesis.stages import Chunk, fingerprint_of, rows_of, run_stage
 from acecoder_rl.synthesis.verify import VerifySettings
 
 MODELS = {name: Endpoint(endpoint="http://127.0.0.1:1/v1", model=name) for name in ("oracle", "solver")}
-CHUNKS = {"verify": 256, "sample": 128}  # as stage_table.py has them
 VERIFY = VerifySettings(oracle={"model": "oracle"})
 
 

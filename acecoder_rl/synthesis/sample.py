@@ -95,7 +95,7 @@ def process(
         settings.request(prompt, row["question"], tests, settings.n, settings.temperature)
         for row, tests in zip(rows, texts, strict=True)
     ]
-    parsed = [parse_tests(tests) for tests in texts]
+    parsed: list[Tests] = []
     started: list[list[_Started]] = [[] for _ in rows]
     chunk = Chunk([])
     names = ("tokens_in", "tokens_out", "programs", "no_program", "truncated", "without_answers")
@@ -104,6 +104,8 @@ def process(
         for name in settings.models:  # the programs of one run while the next is asked
             said = ask(models[name], requests, answers, budget, on_answer)
             for at, answered in enumerate(said):
+                if at == len(parsed):  # for the first model, while programs of the rows above run
+                    parsed.append(parse_tests(texts[at]))
                 for number, answer in enumerate(answered):
                     chunk.cost += answer.cost
                     if isinstance(answer, Failed):
