@@ -80,7 +80,13 @@ def keep_tests(tests: Sequence[Any]) -> Kept:
             reasons[number] = _fault(each, entry_point or "", bound)
         except RecursionError:
             reasons[number] = "not_constant"
-    sound = {number: _said(each.test, entry_point) for number, each in asserts.items() if reasons[number] is None}
+    sound: dict[int, _Said] = {}
+    for number, each in asserts.items():
+        try:
+            if reasons[number] is None:
+                sound[number] = _said(each.test, entry_point)
+        except (RecursionError, ValueError):  # nested too deep; a hexadecimal number too long to be written in decimals
+            reasons[number] = "not_constant"
     for reason, numbers in (("duplicate", _duplicates(sound)), ("contradictory", _contradictory(sound))):
         for number in numbers:
             reasons[number] = reasons[number] or reason

@@ -9,6 +9,7 @@ Covers: `process`: of each question's tests the ones that are sound by themselve
     no_program      there is no program in the model's answers
     few_tests       nothing is wrong with it, but its question goes
 Does not cover: asking and running (programs.py).
+The same rows give the same again, but for flaky tests: chance decides whether further runs show them.
 Hostile input: an oracle's program may do what it likes, it costs its question some tests at most.
 """
 

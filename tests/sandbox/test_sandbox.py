@@ -207,6 +207,15 @@ def test_equal_runs_are_shared_unless_fresh(sandbox):
     )
 
 
+def test_workers_agree_on_hashes_and_random_numbers():
+    program = "import random\ndef f():\n    return hash('abc'), ''.join({*'abcdefgh'}), random.random()"
+    told = set()
+    for _ in range(2):
+        with Sandbox(workers=1) as sandbox:
+            told.add(sandbox.run(program, ["assert f() == 0"]).outcomes[0].message)
+    assert len(told) == 1
+
+
 def test_thousands_in_flight_from_one_event_loop(sandbox):
     async def many():
         calls = [sandbox.arun(f"{RIGHT if i % 2 else WRONG}# {i % 500}", ADD) for i in range(2000)]

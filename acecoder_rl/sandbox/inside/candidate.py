@@ -51,8 +51,7 @@ def main(sock):
     if job is None:
         os._exit(0)
     mode, program, seed, limit, leetcode = marshal.loads(job)
-    if seed:
-        set_seed(seed)
+    set_seed(seed)
     if leetcode:
         usual.provide_leetcode()
     if mode == "stdio":
