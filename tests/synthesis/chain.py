@@ -24,7 +24,7 @@ def write_recipe(folder: Path, url: str, **models: Any) -> Path:
     asked = {name: {"endpoint": url, "model": name, **prices} for name in ("writer", "oracle", "solver")}
     recipe = {
         "models": asked,
-        "seeds": {"sources": str(seeds)},
+        "seeds": {"sources": str(seeds), "near_duplicate": None},
         "imagine": {"model": "writer"},
         "verify": {"oracle": {"model": "oracle"}},
         "sample": {"models": ["solver"], "n": 4},
