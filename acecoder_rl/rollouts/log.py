@@ -24,7 +24,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from acecoder_rl.rollouts import shards
-from acecoder_rl.rollouts.rows import Rollout, schema
+from acecoder_rl.rollouts.rows import Rollout, table
 from acecoder_rl.rollouts.suspects import suspicions
 
 FOLDER = "ACECODER_RL_ROLLOUTS"
@@ -54,12 +54,24 @@ def active() -> RolloutLog | None:
 
 
 def prepare() -> None:
-    """Have SIGTERM write out first, where it would end this process at once. For main threads; elsewhere it does
-    nothing, and whoever has a handler keeps it: one that ends Python as usual needs no other."""
-    if not os.environ.get(FOLDER) or threading.current_thread() is not threading.main_thread():
+    """Where the environment asks for a log: load what it needs, now and not within an event loop, and have SIGTERM
+    write out first where it would end this process at once.
+
+    The latter in main threads only; whoever has a handler keeps it: one that ends Python as usual needs no other.
+    """
+    if not os.environ.get(FOLDER):
         return
-    if signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+    _load()
+    main = threading.current_thread() is threading.main_thread()
+    if main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
         signal.signal(signal.SIGTERM, _end)
+
+
+def _load() -> None:
+    """Import pyarrow: by whoever calls, since a process forked while our thread does it would have half of it; and
+    not at the end, when interpreters import no more."""
+    with contextlib.suppress(ImportError):  # told with the first rows
+        import pyarrow.parquet  # noqa: F401
 
 
 def _end(number: int, frame: object) -> None:
@@ -97,6 +109,7 @@ class RolloutLog:
     """
 
     def __init__(self, folder: Path, megabytes: int = DEFAULT_MB, clock: Callable[[], float] = time.monotonic) -> None:
+        _load()
         self.folder, self.most = folder.absolute(), megabytes << 20
         self.dropped = 0
         host = re.sub(r"[^A-Za-z0-9]+", "-", socket.gethostname())[:40]
@@ -217,8 +230,6 @@ class RolloutLog:
             self._tell_once(f"{type(error).__name__}: {error}: {self.folder} is not tidied up")
 
     def _shard(self, batch: list[Rollout]) -> None:
-        import pyarrow
-
         rows = []
         for rollout in batch:
             key = rollout.mode, rollout.problem
@@ -227,8 +238,7 @@ class RolloutLog:
             self._seq += 1
         shard = shards.Shard(int(rows[0]["time"] * 1000), self.writer, rows[0]["seq"], rows[-1]["seq"])
         self.folder.mkdir(parents=True, exist_ok=True)
-        table = pyarrow.Table.from_pylist(rows, schema())
-        size = shards.write(self.folder, shard, table, self._metadata())
+        size = shards.write(self.folder, shard, table(rows), self._metadata())
         self._unchecked += size
         self._small[shard] = size
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     import pyarrow
 
 TEXT_CHARS = 200_000  # of a question, completion or program
-TEST_CHARS = 2_000  # of a test, and of what it shows
-TESTS = 200  # of a problem; the others are counted
+TEST_CHARS = 1_000  # of a test
+TESTS = 100  # of a problem; the others are counted
 SMALL = (  # all that lists and curves need; the rest is read when one rollout is looked at
     "seq", "time", "run", "step", "mode", "problem", "sample", "truncated", "tests_count", "reward", "pass_rate",
     "holdout_pass_rate", "timeouts", "length", "seconds", "flags",
@@ -146,6 +146,38 @@ def clean(text: str, most: int = TEXT_CHARS) -> str:
         half = most // 2
         text = f"{text[:half]}\n... {len(text) - 2 * half} characters are left out ...\n{text[-half:]}"
     return text.encode("utf-8", "replace").decode()
+
+
+def table(rows: list[dict[str, Any]]) -> pyarrow.Table:
+    """Rows as a table.
+
+    From buffers: pyarrow's own ways import pandas where it is installed, for a second, in the middle of a training,
+    and a process that is forked meanwhile would have half of it.
+    """
+    import pyarrow
+
+    columns = schema()
+    arrays = [_array([row[field.name] for row in rows], field.type) for field in columns]
+    return pyarrow.Table.from_arrays(arrays, schema=columns)
+
+
+def _array(values: list[Any], kind: pyarrow.DataType) -> pyarrow.Array:
+    import numpy
+    import pyarrow
+
+    there = numpy.array([value is not None for value in values], bool)
+    buffers = [None if there.all() else pyarrow.py_buffer(numpy.packbits(there, bitorder="little"))]
+    if kind == pyarrow.string():
+        texts = [b"" if value is None else value.encode() for value in values]
+        offsets = numpy.cumsum([0, *map(len, texts)], dtype=numpy.int32)
+        buffers += [pyarrow.py_buffer(offsets), pyarrow.py_buffer(b"".join(texts))]
+    elif kind == pyarrow.bool_():
+        buffers.append(pyarrow.py_buffer(numpy.packbits(numpy.array(values, bool), bitorder="little")))
+    else:
+        numbers = numpy.array([0 if value is None else value for value in values])
+        whole = kind == pyarrow.int32()
+        buffers.append(pyarrow.py_buffer(numbers.astype(numpy.int32 if whole else numpy.float64)))
+    return pyarrow.Array.from_buffers(kind, len(values), buffers)
 
 
 def schema() -> pyarrow.Schema:

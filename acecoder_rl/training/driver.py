@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from acecoder_rl.rollouts import log
 from acecoder_rl.training.allocation import Needs, lacking, of_ray
 from acecoder_rl.training.errors import RunFailed
 from acecoder_rl.training.reward_model import serving
@@ -48,6 +49,8 @@ class Plan:
         parts: who takes how many GPUs of Ray; on CPU they are logical, and Ray is told that it has them.
         reward_model: that the run serves itself (reward_model.py `to_serve`).
         address: of a running Ray cluster; None starts Ray here.
+        rollouts: the folder of the rollout log; None = none is kept.
+        rollouts_mb: that it may take.
     """
 
     arguments: list[str]
@@ -59,6 +62,8 @@ class Plan:
     parts: dict[str, int]
     reward_model: dict[str, Any] | None = None
     address: str | None = None
+    rollouts: str | None = None
+    rollouts_mb: int = log.DEFAULT_MB
 
     @property
     def gpus(self) -> int:
@@ -80,6 +85,8 @@ class Plan:
             "NCCL_DEBUG": os.environ.get("NCCL_DEBUG", "WARN"),
             "RAY_ENABLE_ZERO_COPY_TORCH_TENSORS": os.environ.get("RAY_ENABLE_ZERO_COPY_TORCH_TENSORS", "1"),
         }
+        if self.rollouts is not None:
+            shared |= {log.FOLDER: self.rollouts, log.MEGABYTES: str(self.rollouts_mb)}
         if self.device == "cpu":
             from acecoder_rl.training import cpu
 

@@ -23,6 +23,7 @@ from pathlib import Path
 
 import psutil
 
+from acecoder_rl.rollouts import steps as rollout_steps
 from acecoder_rl.training import metrics
 from acecoder_rl.training.driver import Plan
 from acecoder_rl.training.errors import RunFailed, Stopped
@@ -49,6 +50,8 @@ def launch(plan: Plan, run: RunFolder, screen: Screen, driver: Sequence[str] = D
         Stopped: a signal came; everything that was started has ended.
     """
     plan.write(run.plan)
+    if plan.rollouts is not None:
+        rollout_steps.begin(Path(plan.rollouts), run.last_checkpoint() or 0)
     follow([*driver, str(run.plan)], run, screen)
 
 
@@ -100,6 +103,8 @@ def _drive(
                 report = parse(line.decode(errors="replace"))
                 if report is not None:
                     metrics.append(run.metrics, report)
+                    if report.kind == "train":
+                        rollout_steps.over(run.rollouts, report.step, line.decode(errors="replace"))
                     screen.show(report)
         finally:
             _stop(process)

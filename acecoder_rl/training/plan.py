@@ -107,6 +107,7 @@ def _facts(recipe: Recipe, problems: Inspection) -> list[str]:
         if train.save_steps
         else "none",
         "folder": str(recipe.logging.folder),
+        "rollouts": f"logged, at most {recipe.logging.rollouts_mb} MiB" if recipe.logging.rollouts else "not logged",
     }
     return [f"{name:<12} {told}" for name, told in rows.items()]
 

@@ -23,16 +23,9 @@ Above0To1 = Annotated[float, Field(gt=0, le=1)]
 Estimator = Literal["gae", "reinforce", "reinforce_baseline", "rloo", "group_norm", "dr_grpo"]
 # Those of transformers that need no arguments beyond OpenRLHF's.
 Scheduler = Literal[
-    "linear",
-    "cosine",
-    "cosine_with_restarts",
-    "polynomial",
-    "constant",
-    "constant_with_warmup",
-    "inverse_sqrt",
-    "cosine_with_min_lr",
-    "cosine_warmup_with_min_lr",
-]
+    "linear", "cosine", "cosine_with_restarts", "polynomial", "constant", "constant_with_warmup", "inverse_sqrt",
+    "cosine_with_min_lr", "cosine_warmup_with_min_lr",
+]  # fmt: skip
 
 
 class RecipeError(ValueError):
@@ -269,6 +262,18 @@ class Logging(Section):
     wandb_project: Text | None = None
 
 
+class PolicyLogging(Logging):
+    """Logging of a run that samples completions.
+
+    Attributes:
+        rollouts: keep every completion with its tests in <folder>/rollouts, for `acecoder-rl rollouts <folder>`.
+        rollouts_mb: that they may take, MiB; beyond it, the older ones are thinned out.
+    """
+
+    rollouts: bool = True
+    rollouts_mb: Positive = 1000
+
+
 class Recipe(Section):
     """A training run.
 
@@ -287,5 +292,5 @@ class Recipe(Section):
     rollout: Rollout
     train: Train
     resources: Resources
-    logging: Logging = Logging()
+    logging: PolicyLogging = PolicyLogging()
     openrlhf: dict[str, Any] = {}

@@ -60,6 +60,7 @@ class RunFolder:
         self.checkpoints = self.path / "checkpoints"
         self.model = self.path / "model"
         self.tensorboard = self.path / "tensorboard"
+        self.rollouts = self.path / "rollouts"
 
     @property
     def used(self) -> bool:

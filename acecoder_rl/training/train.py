@@ -94,6 +94,8 @@ def plan_of(recipe: Recipe, argv: list[str]) -> Plan:
         parts=parts(recipe),
         reward_model=to_serve(recipe, name, threads),
         address=os.environ.get("RAY_ADDRESS") or None,
+        rollouts=str(RunFolder(recipe.logging.folder).rollouts) if recipe.logging.rollouts else None,  # type: ignore[arg-type]
+        rollouts_mb=recipe.logging.rollouts_mb,
     )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from acecoder_rl.problems import parse_tests
 from acecoder_rl.rollouts import shards
-from acecoder_rl.rollouts.rows import Rollout, schema
+from acecoder_rl.rollouts.rows import Rollout, table
 from acecoder_rl.sandbox.verdict import Outcome, Verdict
 
 TESTS = parse_tests(["assert add(1, 2) == 3", "assert add(20, 22) == 42", "assert add(-5, 9) == 4"])
@@ -33,8 +33,6 @@ def rollout(number: int = 0, passed: str = "111", program: str = RIGHT, **given:
 
 def large_log(folder: Path, count: int, steps: int = 100, shard_rows: int = 4000) -> None:
     """A log of so many rows, as a run of 8 samples a problem would leave it: 1.5 KB of text a completion."""
-    import pyarrow
-
     random.seed(3)
     words = ["return", "value", "index", "list", "range", "total", "append", "while", "string", "count"]
     bodies = [" ".join(random.choices(words, k=200)) for _ in range(200)]
@@ -59,4 +57,4 @@ def large_log(folder: Path, count: int, steps: int = 100, shard_rows: int = 4000
                 "program": "def f(n):\n    return n\n", "tests": tests,
             })  # fmt: skip
         shard = shards.Shard(int(rows[0]["time"] * 1000), "large-1-abc", rows[0]["seq"], rows[-1]["seq"])
-        shards.write(folder, shard, pyarrow.Table.from_pylist(rows, schema()), {})
+        shards.write(folder, shard, table(rows), {})

@@ -167,6 +167,7 @@ def test_the_table_above_has_every_field_that_openrlhf_reads() -> None:
     # The rest is for the data, the reward functions, the launcher and the checks.
     elsewhere = {"data.prompt_template", "data.system_prompt", "data.chat", "data.assistant_prefix", "data.max_prompts"}
     elsewhere |= {"resources.device", "resources.gpus_per_node", "resources.threads"}
+    elsewhere |= {"logging.rollouts", "logging.rollouts_mb"}
     fields = {
         f"{section}.{name}"
         for section, field in Recipe.model_fields.items()

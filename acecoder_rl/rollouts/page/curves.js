@@ -41,7 +41,7 @@ function panel(title, lines, found, [first, last], choose) {
   const high = Math.max(...values) > low ? Math.max(...values) : low + 1;
   const x = (step) => 4 + ((step - first) / Math.max(1, last - first)) * (WIDTH - 8);
   const y = (value) => HEIGHT - 4 - ((value - low) / (high - low)) * (HEIGHT - 8);
-  const picture = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, class: "curve", role: "img", "aria-label": title });
+  const picture = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, class: "curve", preserveAspectRatio: "none", role: "img", "aria-label": title });
   for (const line of drawn) {
     const path = line.points.map(([step, value], at) => `${at ? "L" : "M"}${x(step).toFixed(1)} ${y(value).toFixed(1)}`);
     picture.append(svg("path", { d: path.join(""), class: `line line-${line.color}` }));
