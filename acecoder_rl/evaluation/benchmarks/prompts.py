@@ -51,11 +51,18 @@ def program_of(item: Item, text: str, base: bool, stops: tuple[str, ...]) -> str
     name = item.problem.entry_point
     if not item.head or not name or _defines(found, name):
         return found
-    for body in (text, found):  # the text first: extracting strips a body of its indentation
+    for body in (text, _indented(found, text)):
         joined = _whole(item.head + cut(body.rstrip() + "\n", stops))
         if body.strip() and _defines(joined, name) and len(joined.strip()) > len(item.head.strip()):
             return joined
     return found
+
+
+def _indented(code: str, text: str) -> str:
+    """Code as it stands in the text: extracting strips it, and a body of a function needs its indentation."""
+    at = text.find(code)
+    lead = text[text.rfind("\n", 0, max(at, 0)) + 1 : max(at, 0)]
+    return lead + code if lead.isspace() else code
 
 
 def _whole(program: str) -> str:
