@@ -148,7 +148,7 @@ def start(kind: tuple[str, str], scratch: Path, **options: object) -> Driver:
 def reachable(directory: Path) -> Path:
     """Another user must be able to walk to it; pytest's own directories are private."""
     for parent in list(directory.parents)[:4]:
-        if parent.name.startswith("pytest-"):
+        if parent.name.startswith(("pytest-", "popen-")):  # the latter are those of pytest-xdist's workers
             parent.chmod(0o755)
     return directory
 

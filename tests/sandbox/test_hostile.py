@@ -23,6 +23,7 @@ import pytest
 from acecoder_rl.sandbox import Limits, Sandbox, Verdict
 from tests.hostile import PROGRAMS
 from tests.hostile.case import ALL, EVERY, RIGHT, ROUTES, WRONG, Hostile
+from tests.sandbox.jails import reachable
 
 LIMITS = Limits(test_seconds=0.3, program_seconds=3.0, wall_seconds=10.0, memory_mb=256)
 SECONDS = 20.0  # one program, however it is made: issue's limit is 30
@@ -132,9 +133,8 @@ def litter() -> set[str]:
 @pytest.fixture(scope="module")
 def secret(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file that anybody could read, were it not for the jail."""
-    directory = tmp_path_factory.mktemp("canary")
-    for place in (directory, *directory.parents[:2]):
-        place.chmod(0o755)
+    directory = reachable(tmp_path_factory.mktemp("canary"))
+    directory.chmod(0o755)
     path = directory / "secret"
     path.write_text("CANARY")
     return path

@@ -21,7 +21,7 @@ import pytest
 import acecoder_rl
 from acecoder_rl.sandbox import Limits, Sandbox, SandboxError
 from tests.sandbox.footprint import footprint, left_behind, newly_left
-from tests.sandbox.jails import USER
+from tests.sandbox.jails import USER, reachable
 from tests.sandbox.mixed import ADD, LIGHT, RIGHT
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -204,10 +204,8 @@ def test_an_ordinary_user(tmp_path_factory: pytest.TempPathFactory) -> None:
     ]
     if not able:
         pytest.skip("no Python 3.11 or newer that another user may run")
-    top = tmp_path_factory.mktemp("package")
-    for parent in (top, *list(top.parents)[:3]):
-        if "pytest" in parent.name or parent == top:
-            parent.chmod(0o755)
+    top = reachable(tmp_path_factory.mktemp("package"))
+    top.chmod(0o755)
     shutil.copytree(Path(acecoder_rl.__file__).parent, top / "acecoder_rl")
     code = (
         "import os\nwith Sandbox(workers=2, require='none') as sandbox:\n"

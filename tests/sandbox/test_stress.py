@@ -25,7 +25,6 @@ from acecoder_rl.sandbox import Limits, Sandbox
 from tests.sandbox.footprint import cpu_seconds, left_behind, newly_left
 from tests.sandbox.mixed import ADD, LIGHT, PATCHED, RIGHT, Mixed, busy, programs
 
-pytestmark = pytest.mark.alone
 REPOSITORY = Path(__file__).resolve().parents[2]
 WRONG = LIGHT["wrong"][0]
 HANGS = {"computes": "while True: pass", "sleeps": "import time\n    time.sleep(99)"}
@@ -41,6 +40,7 @@ def statuses(sandbox: Sandbox, mixed: list[Mixed]) -> list[list[str]]:
     return [[outcome.status for outcome in verdict.outcomes] for verdict in verdicts]
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     ("count", "heavy_every", "seconds", "runs"),
     [
@@ -65,6 +65,7 @@ def sandbox_cores() -> int:
     return len(psutil.Process().cpu_affinity())
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     ("warm_up", "count", "specials"),
     [
@@ -134,6 +135,7 @@ def test_threads_and_event_loops_and_several_sandboxes() -> None:
         done.set()
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     "seconds", [pytest.param(0.8, id="0.8 s"), pytest.param(4.0, id="4 s", marks=pytest.mark.slow)]
 )
@@ -203,6 +205,7 @@ def test_input_larger_than_a_pipe_that_is_never_read(impatient: Sandbox) -> None
     assert impatient.run(RIGHT, ADD).passed
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize(
     ("tests", "frames"),
     [
