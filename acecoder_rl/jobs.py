@@ -40,6 +40,8 @@ class Job:
         tests: at least one.
         limits: the problem's own; None when it has none.
         size: roughly the bytes it holds.
+        question: its problem's.
+        completion: that the program is from.
     """
 
     row: int
@@ -49,6 +51,8 @@ class Job:
     tests: Tests
     limits: Limits | None
     size: int
+    question: str = ""
+    completion: str = ""
 
 
 @dataclass(frozen=True)
@@ -97,10 +101,12 @@ def iter_jobs(
             reason = str(error).removeprefix(row.where).lstrip(": ")
             yield Bad(row.number, row.where, reason, row.record, row.size)
             continue
-        for index, program in enumerate(programs):
+        for index, (program, text) in enumerate(zip(programs, texts, strict=True)):
             if (row.number, index) > after:
                 size = row.size // len(programs)
-                yield Job(row.number, index, id_, program, problem.tests, problem.limits, size)
+                yield Job(
+                    row.number, index, id_, program, problem.tests, problem.limits, size, problem.question, text
+                )  # fmt: skip
 
 
 def _completions(record: dict[str, Any], field: str | None) -> tuple[str, list[str]]:

@@ -9,6 +9,7 @@ Hostile input: programs run in the sandbox only; a row of any shape is a result 
 from __future__ import annotations
 
 import asyncio
+import time
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
@@ -19,6 +20,8 @@ from acecoder_rl.jobs import Bad, Job, iter_jobs
 from acecoder_rl.problems import Tests
 from acecoder_rl.records import InputError, check_readable
 from acecoder_rl.results import Results
+from acecoder_rl.rollouts.log import RolloutLog
+from acecoder_rl.rollouts.rows import Rollout
 from acecoder_rl.sandbox import Limits, Outcome, Sandbox, Verdict
 from acecoder_rl.summary import Summary
 
@@ -48,6 +51,7 @@ class ScoreOptions:
         resume: go on where an earlier run stopped.
         overwrite: drop an earlier output.
         strict: stop at the first bad row.
+        rollouts: folder of a rollout log to write as well; None for none.
     """
 
     source: Path
@@ -63,11 +67,12 @@ class ScoreOptions:
     resume: bool = False
     overwrite: bool = False
     strict: bool = False
+    rollouts: Path | None = None
 
     def settings(self) -> dict[str, Any]:
         """What a resumed run must share with the one before."""
         kept = asdict(self)
-        for name in ("output", "workers", "resume", "overwrite", "strict"):
+        for name in ("output", "workers", "resume", "overwrite", "strict", "rollouts"):
             del kept[name]
         kept["limits"] = asdict(Limits(**self.limits))
         kept["limits_given"] = sorted(self.limits)  # the others give way to a problem's own
@@ -97,6 +102,7 @@ def score(options: ScoreOptions, on_row: OnRow | None = None) -> tuple[Summary, 
     except ValueError as error:  # an InputError already, or an argument out of range
         raise InputError(str(error)) from None
     summary = Summary()
+    log = RolloutLog(options.rollouts) if options.rollouts is not None else None
     with sandbox:
         try:
             results.open()
@@ -105,10 +111,12 @@ def score(options: ScoreOptions, on_row: OnRow | None = None) -> tuple[Summary, 
             for bad in results.earlier_bad():
                 summary.add_bad(bad)
             if not results.finished:
-                asyncio.run(_Run(sandbox, options, results, summary, on_row).all())
+                asyncio.run(_Run(sandbox, options, results, summary, on_row, log=log).all())
             results.finish(result_schema)
         finally:
             results.close()
+            if log is not None:
+                log.close()
     if not summary.rows:
         why = f"{summary.bad[0]['where']} {summary.bad[0]['reason']}" if summary.bad else "it is empty"
         raise InputError(f"{options.source}: no row could be scored: {why}")
@@ -154,6 +162,7 @@ class _Run:
     results: Results
     summary: Summary
     on_row: OnRow | None
+    log: RolloutLog | None = None
 
     async def all(self) -> None:
         options = self.options
@@ -208,7 +217,10 @@ class _Run:
                 self.results.write_bad(job.to_dict())
                 self.summary.add_bad(job.to_dict())
         else:
-            row = result_row(job, no_program(job.tests) if verdict is None else await verdict)
+            found = no_program(job.tests) if verdict is None else await verdict
+            if self.log is not None:
+                self.log.add(rollout(job, found), wait=True)
+            row = result_row(job, found)
             self.results.write(row)
             self.summary.add(row)
         self._window.leave(job.size)
@@ -241,6 +253,16 @@ def result_row(job: Job, verdict: Verdict) -> dict[str, Any]:
         "truncated": job.program.truncated,
         "outcomes": [{**asdict(outcome), "message": _clean(outcome.message)} for outcome in verdict.outcomes],
     }
+
+
+def rollout(job: Job, verdict: Verdict) -> Rollout:
+    """What the rollout log keeps of it: no reward was earned, so the pass rate stands for it."""
+    rate = verdict.pass_rate
+    return Rollout(
+        job.id, job.question, job.tests, job.completion, job.program.code, rate, rate, time.time(),
+        verdict=verdict if job.program.code else None, mode="eval", truncated=job.program.truncated,
+        seconds=verdict.wall_seconds, sample=job.index,
+    )  # fmt: skip
 
 
 def _clean(text: str) -> str:

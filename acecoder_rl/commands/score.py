@@ -63,6 +63,10 @@ def score(
     summary_path: Annotated[
         Path | None, typer.Option("--summary", metavar="FILE", help="The summary as JSON, too.")
     ] = None,
+    rollouts: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="Log all completions there, to look at with acecoder-rl rollouts DIR."),
+    ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, help="Programs at once (else the cores we may use).")
     ] = None,
@@ -122,7 +126,7 @@ def score(
     options = ScoreOptions(
         source, output, problems, completion_field, id_field,
         {name: value for name, value in given.items() if value is not None},
-        require, python, tuple(preload or ()), workers, resume, overwrite, strict,
+        require, python, tuple(preload or ()), workers, resume, overwrite, strict, rollouts,
     )  # fmt: skip
     started = time.perf_counter()
     with errors_told(hint="--resume goes on with it" if output is not None and str(output) != "-" else ""):
