@@ -46,8 +46,9 @@ def cluster() -> Iterator[Cluster]:
     cluster.shutdown()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def sandbox(cluster: Cluster) -> Iterator[ClusterSandbox]:
+    """One for many tests: those that start their own come before them in this file, as there can be but one."""
     with ClusterSandbox(limits=LIMITS, require="none", workers_per_node=1) as sandbox:
         yield sandbox
 
@@ -88,26 +89,7 @@ def wait_for(condition: Any, seconds: float = 20.0) -> None:
         time.sleep(0.05)
 
 
-def test_the_verdicts_come_in_order_from_all_nodes(sandbox: ClusterSandbox) -> None:
-    pairs, expected = programs(200)
-    assert statuses(sandbox.run_many(pairs)) == expected
-    assert len(actors()) == 2
-    assert sandbox.workers == 2
-    assert sandbox.isolation in ("namespaces", "landlock", "none")
-
-
-def test_the_calls_are_those_of_a_sandbox(sandbox: ClusterSandbox) -> None:
-    tests = ["assert f(1) == 2", "assert f(1) == 1"]
-    verdict = sandbox.run(
-        "def f(x): return x", tests, stop_at_first_failure=True, on_timeout="stop", fresh=True
-    )
-    assert statuses([verdict]) == [["failed", "not_run"]]
-    with pytest.raises(ValueError):
-        sandbox.run("def f(x): return x", [])
-    with pytest.raises(ValueError):
-        sandbox.run("def f(x): return x", tests, on_timeout="no such way")
-    limits = Limits(test_seconds=0.3)
-    assert sandbox.run("while True: pass", tests, limits=limits).status == "timeout"
+# With sandboxes of their own
 
 
 def test_a_node_killed_in_the_middle_loses_no_program(cluster: Cluster) -> None:
@@ -133,6 +115,123 @@ def test_a_node_killed_in_the_middle_loses_no_program(cluster: Cluster) -> None:
 
         assert asyncio.run(every()) == expected
         assert sorted(done) == list(range(len(pairs)))
+
+
+def test_a_node_that_joins_is_used(cluster: Cluster) -> None:
+    with ClusterSandbox(limits=LIMITS, require="none", workers_per_node=1) as sandbox:
+        assert sandbox.workers == 2
+        node = cluster.add_node(num_cpus=1)
+        try:
+            wait_for(lambda: sandbox.workers == 3)
+            pairs, expected = programs(60)
+            assert statuses(sandbox.run_many(pairs)) == expected
+            assert len(actors()) == 3
+        finally:
+            cluster.remove_node(node, allow_graceful=False)
+            wait_for(lambda: sum(each["Alive"] for each in ray.nodes()) == 3)
+
+
+def test_a_driver_inside_an_async_actor(cluster: Cluster) -> None:
+    @ray.remote(num_cpus=0)
+    class Driver:
+        async def judge(self, pairs: list[tuple[str, list[str]]]) -> list[Any]:
+            with ClusterSandbox(require="none", workers_per_node=1) as sandbox:
+                return await asyncio.gather(*(sandbox.arun(*pair) for pair in pairs))
+
+    driver = Driver.remote()
+    pairs, expected = programs(50)
+    assert statuses(ray.get(driver.judge.remote(pairs))) == expected
+    ray.kill(driver)
+    assert actors() == []
+
+
+def test_closing_ends_the_actors_and_fails_what_is_in_flight(cluster: Cluster) -> None:
+    sandbox = ClusterSandbox(limits=LIMITS, require="none", workers_per_node=1)
+    pids = [pid_of(actor) for actor in actors()]
+    errors: list[Exception] = []
+
+    def run() -> None:
+        try:
+            sandbox.run("while True: pass", ["assert True"])
+        except SandboxError as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    time.sleep(0.3)
+    sandbox.close()
+    thread.join(5)
+    assert "closed" in str(errors[0])
+    wait_for(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in pids))
+    assert actors() == []
+    with pytest.raises(SandboxError, match="closed"):
+        sandbox.run("f = int", ["assert f() == 0"])
+
+
+# With one sandbox
+
+
+def test_the_verdicts_come_in_order_from_all_nodes(sandbox: ClusterSandbox) -> None:
+    pairs, expected = programs(200)
+    assert statuses(sandbox.run_many(pairs)) == expected
+    assert len(actors()) == 2
+    assert sandbox.workers == 2
+    assert sandbox.isolation in ("namespaces", "landlock", "none")
+
+
+def test_the_calls_are_those_of_a_sandbox(sandbox: ClusterSandbox) -> None:
+    tests = ["assert f(1) == 2", "assert f(1) == 1"]
+    verdict = sandbox.run(
+        "def f(x): return x", tests, stop_at_first_failure=True, on_timeout="stop", fresh=True
+    )
+    assert statuses([verdict]) == [["failed", "not_run"]]
+    with pytest.raises(ValueError):
+        sandbox.run("def f(x): return x", [])
+    with pytest.raises(ValueError):
+        sandbox.run("def f(x): return x", tests, on_timeout="no such way")
+    limits = Limits(test_seconds=0.3)
+    assert sandbox.run("while True: pass", tests, limits=limits).status == "timeout"
+
+
+def test_engines_find_their_nodes_sandbox(cluster: Cluster, sandbox: ClusterSandbox) -> None:
+    @ray.remote(num_cpus=0)
+    class Engine:
+        async def judge(self, count: int) -> list[bool]:
+            here = node_sandbox()
+            assert node_sandbox() is here
+            tests = ["assert f(2) == 4"]
+            calls = [here.arun(f"def f(x): return x * {1 + i % 2}", tests) for i in range(count)]
+            return [verdict.passed for verdict in await asyncio.gather(*calls)]
+
+    before = set(actors())
+    engines = [Engine.options(scheduling_strategy="SPREAD").remote() for _ in range(4)]
+    for passed in ray.get([engine.judge.remote(50) for engine in engines]):
+        assert passed == [bool(i % 2) for i in range(50)]
+    others = set(actors()) - before
+    assert len(others) <= 1, "only the head, which has no sandbox of the launcher's, may have got another"
+    for engine in engines:
+        ray.kill(engine)
+    wait_for(lambda: set(actors()) == before)
+
+
+def test_cancelling_kills_the_program(sandbox: ClusterSandbox) -> None:
+    async def run() -> float:
+        calls = [asyncio.create_task(sandbox.arun(f"while True: {i}", ["assert True"])) for i in range(8)]
+        await asyncio.sleep(0.5)
+        for call in calls:
+            call.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+        start = time.monotonic()
+        assert (await sandbox.arun("f = int", ["assert f() == 0"])).passed
+        return time.monotonic() - start
+
+    assert asyncio.run(run()) < 5, "each of the programs may run for 20 s"
+
+
+def test_other_settings_than_those_running_are_refused(sandbox: ClusterSandbox) -> None:
+    with pytest.raises(SandboxError, match="already runs with python"):
+        ClusterSandbox(require="none", python="/usr/bin/python3")
+    assert sandbox.run("f = int", ["assert f() == 0"]).passed, "the other's failure ended this one"
 
 
 def test_an_actor_killed_is_restarted_and_its_programs_run_again(sandbox: ClusterSandbox) -> None:
@@ -166,94 +265,3 @@ def test_a_program_lost_again_and_again_is_an_error_not_a_verdict(sandbox: Clust
         wait_for(lambda: errors or ready(sandbox) == 0)
     thread.join()
     assert "no verdict" in str(errors[0])
-
-
-def test_a_node_that_joins_is_used(cluster: Cluster, sandbox: ClusterSandbox) -> None:
-    assert sandbox.workers == 2
-    node = cluster.add_node(num_cpus=1)
-    try:
-        wait_for(lambda: sandbox.workers == 3)
-        pairs, expected = programs(60)
-        assert statuses(sandbox.run_many(pairs)) == expected
-        assert len(actors()) == 3
-    finally:
-        cluster.remove_node(node, allow_graceful=False)
-        wait_for(lambda: sum(each["Alive"] for each in ray.nodes()) == 3)
-
-
-def test_engines_find_their_nodes_sandbox(cluster: Cluster, sandbox: ClusterSandbox) -> None:
-    @ray.remote(num_cpus=0)
-    class Engine:
-        async def judge(self, count: int) -> list[bool]:
-            here = node_sandbox()
-            assert node_sandbox() is here
-            tests = ["assert f(2) == 4"]
-            calls = [here.arun(f"def f(x): return x * {1 + i % 2}", tests) for i in range(count)]
-            return [verdict.passed for verdict in await asyncio.gather(*calls)]
-
-    before = set(actors())
-    engines = [Engine.options(scheduling_strategy="SPREAD").remote() for _ in range(4)]
-    for passed in ray.get([engine.judge.remote(50) for engine in engines]):
-        assert passed == [bool(i % 2) for i in range(50)]
-    others = set(actors()) - before
-    assert len(others) <= 1, "only the head, which has no sandbox of the launcher's, may have got another"
-    for engine in engines:
-        ray.kill(engine)
-    wait_for(lambda: set(actors()) == before)
-
-
-def test_a_driver_inside_an_async_actor(cluster: Cluster) -> None:
-    @ray.remote(num_cpus=0)
-    class Driver:
-        async def judge(self, pairs: list[tuple[str, list[str]]]) -> list[Any]:
-            with ClusterSandbox(require="none", workers_per_node=1) as sandbox:
-                return await asyncio.gather(*(sandbox.arun(*pair) for pair in pairs))
-
-    driver = Driver.remote()
-    pairs, expected = programs(50)
-    assert statuses(ray.get(driver.judge.remote(pairs))) == expected
-    ray.kill(driver)
-    assert actors() == []
-
-
-def test_cancelling_kills_the_program(sandbox: ClusterSandbox) -> None:
-    async def run() -> float:
-        calls = [asyncio.create_task(sandbox.arun(f"while True: {i}", ["assert True"])) for i in range(8)]
-        await asyncio.sleep(0.5)
-        for call in calls:
-            call.cancel()
-        await asyncio.gather(*calls, return_exceptions=True)
-        start = time.monotonic()
-        assert (await sandbox.arun("f = int", ["assert f() == 0"])).passed
-        return time.monotonic() - start
-
-    assert asyncio.run(run()) < 5, "each of the programs may run for 20 s"
-
-
-def test_other_settings_than_those_running_are_refused(sandbox: ClusterSandbox) -> None:
-    with pytest.raises(SandboxError, match="already runs with python"):
-        ClusterSandbox(require="none", python="/usr/bin/python3")
-    assert sandbox.run("f = int", ["assert f() == 0"]).passed, "the other's failure ended this one"
-
-
-def test_closing_ends_the_actors_and_fails_what_is_in_flight(cluster: Cluster) -> None:
-    sandbox = ClusterSandbox(limits=LIMITS, require="none", workers_per_node=1)
-    pids = [pid_of(actor) for actor in actors()]
-    errors: list[Exception] = []
-
-    def run() -> None:
-        try:
-            sandbox.run("while True: pass", ["assert True"])
-        except SandboxError as error:
-            errors.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    time.sleep(0.3)
-    sandbox.close()
-    thread.join(5)
-    assert "closed" in str(errors[0])
-    wait_for(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in pids))
-    assert actors() == []
-    with pytest.raises(SandboxError, match="closed"):
-        sandbox.run("f = int", ["assert f() == 0"])
