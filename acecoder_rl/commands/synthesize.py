@@ -79,6 +79,10 @@ def synthesize(
                 folder = synthesize(loaded, stages, anew, max_cost, on_progress)
         except RecipeError as error:
             fail(str(error).replace("\n", "\nacecoder-rl: "), BAD_INPUT)
+        except ModuleNotFoundError as error:
+            fail(
+                f"this needs {error.name}, which is not installed: make setup, or pip install '.[synthesis]'", BAD_INPUT
+            )
         except AskStopped as error:
             fail(str(error), FAILED)
         except KeyboardInterrupt:

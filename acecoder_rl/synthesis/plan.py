@@ -17,6 +17,7 @@ from acecoder_rl.synthesis.endpoint_requests import most_tokens_in
 from acecoder_rl.synthesis.funnel import dollars
 from acecoder_rl.synthesis.models import Endpoint, Request
 from acecoder_rl.synthesis.recipe import Recipe
+from acecoder_rl.synthesis.run import check_settings, folder_of
 from acecoder_rl.synthesis.stage_table import PROMPTED, STAGES, answers_a_row
 from acecoder_rl.synthesis.stages import rows_of
 from acecoder_rl.synthesis.state import State, state_of
@@ -37,7 +38,8 @@ def explain(recipe: Recipe, stages: list[str], anew: str | None = None) -> str:
         RecipeError, InputError: something that they need is missing, as far as that is seen without asking anyone.
     """
     ready.check_sections(recipe, stages)
-    folder = Path(recipe.folder or "")
+    check_settings(recipe, stages, anew)
+    folder = folder_of(recipe)
     names = list(STAGES)
     kept = {name: state for name in names if (state := state_of(folder, name))}
     if anew is not None:

@@ -69,24 +69,24 @@ def synthesize(
         SandboxError: the sandbox itself failed.
         KeyboardInterrupt: likewise; what is done is kept.
     """
-    folder = Path(recipe.folder or "runs/synthesis")
+    folder = folder_of(recipe)
     if anew is not None and anew not in stages:
         raise InputError(f"--from {anew} is none of the stages to run, which are {', '.join(stages)}: give one of them")
     ready.check_sections(recipe, stages)
     with ExitStack() as held_open:
         held_open.enter_context(held(folder))
-        _check_settings(recipe, folder, stages, anew)
+        check_settings(recipe, stages, anew)
         todo = [
             name for name in stages if not _finished(folder, name) or (anew is not None and _not_before(name, anew))
         ]
         ready.check(recipe, todo, max_cost)
-        if anew is not None:
-            forget(folder, anew)
-        _begin(recipe, folder, todo)
         answers = held_open.enter_context(Answers(folder / ANSWERS))
         budget = Budget(max_cost, answers)
         held_open.callback(release)
         sandbox = held_open.enter_context(recipe.sandbox.open()) if SANDBOXED & set(todo) else None
+        if anew is not None:
+            forget(folder, anew)
+        _begin(recipe, folder, todo)
         for name in stages:
 
             def on_done(done: int, total: int | None, name: str = name) -> None:
@@ -114,16 +114,33 @@ def forget(folder: Path, first: str) -> None:
             shutil.rmtree(gone)
 
 
-def _check_settings(recipe: Recipe, folder: Path, stages: list[str], anew: str | None) -> None:
+def folder_of(recipe: Recipe) -> Path:
+    """The run's folder.
+
+    Raises:
+        InputError: a training run is in it.
+    """
+    folder = Path(recipe.folder or "runs/synthesis").expanduser()
+    ours = (folder / ANSWERS).exists() or any((folder / name).exists() for name in STAGES)
+    if RunFolder(folder).used and not ours:
+        raise InputError(f"folder is {folder}, which holds a run of another kind: give another")
+    return folder
+
+
+def check_settings(recipe: Recipe, stages: list[str], anew: str | None) -> None:
     """Whether stages that have begun, up to the last to be run, were begun with the recipe's settings.
 
     All before any runs: a later one must not be refused after an earlier one was paid.
+
+    Raises:
+        InputError: one was begun with others; it is not among those that are made anew.
     """
+    folder = folder_of(recipe)
     for name in list(STAGES)[: list(STAGES).index(stages[-1]) + 1]:
         if name == anew:
             return
         state = state_of(folder, name)
-        if state is not None:
+        if state is not None and getattr(recipe, name) is not None:
             check(folder / name, state, settings_of(recipe, name), state.input)
 
 

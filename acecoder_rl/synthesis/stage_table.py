@@ -23,8 +23,6 @@ from acecoder_rl.synthesis.state import state_of
 
 # Of a model: what decides its answers. Not where it is served, what it costs, how many requests it gets at once.
 DECISIVE = {"model", "path", "structured", "continue_prefix", "seeds", "extra", "max_model_len", "chat", "engine"}
-
-
 PROMPTED: dict[str, Any] = {"imagine": imagine, "verify": verify, "sample": sample}
 SANDBOXED = frozenset(("verify", "sample"))
 # Rows a part, of the stages that ask: many times the requests in flight, as a chunk ends when its last answer is there.
@@ -147,8 +145,22 @@ def _sample(work: Work) -> None:
     _asking(work, "sample", "verify", sample, sandbox=work.sandbox)
 
 
-def _report(work: Work) -> None:
+def _build(work: Work) -> None:
+    build.run(work.folder, work.on_done)
     dataset.publish(work.folder, work.recipe.build)
+
+
+def _pairs(work: Work) -> None:
+    pairs.run(work.folder, work.recipe.pairs, work.on_done)
+    dataset.publish(work.folder, work.recipe.build)
+
+
+def _hard(work: Work) -> None:
+    hard.run(work.folder, work.recipe.hard, work.on_done)
+    dataset.publish(work.folder, work.recipe.build)
+
+
+def _report(work: Work) -> None:
     report.run(work.folder, work.recipe.report)
 
 
@@ -158,8 +170,8 @@ STAGES: dict[str, Stage] = {
     "imagine": Stage("seeds", _imagine),
     "verify": Stage("imagine", _verify),
     "sample": Stage("verify", _sample),
-    "build": Stage("sample", lambda work: build.run(work.folder, work.on_done)),
-    "pairs": Stage("build", lambda work: pairs.run(work.folder, work.recipe.pairs, work.on_done)),
-    "hard": Stage("build", lambda work: hard.run(work.folder, work.recipe.hard, work.on_done)),
+    "build": Stage("sample", _build),
+    "pairs": Stage("build", _pairs),
+    "hard": Stage("build", _hard),
     "report": Stage(None, _report),
 }

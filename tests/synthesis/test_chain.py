@@ -219,6 +219,15 @@ def test_a_section_is_needed_by_its_stage_alone(fresh):
     run(recipe, "seeds..verify")
 
 
+def test_a_folder_of_another_kind_of_run_is_left_alone(fresh, tmp_path):
+    recipe, fake = fresh
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "run.json").write_text("[]")
+    with pytest.raises(InputError, match="holds a run of another kind: give another"):
+        run(recipe)
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["run.json"] and not fake.asked
+
+
 def test_another_run_in_the_folder_is_refused(fresh):
     recipe, _ = fresh
     stopped: list[str] = []
