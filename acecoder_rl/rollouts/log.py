@@ -68,8 +68,10 @@ def prepare() -> None:
 
 
 def _load() -> None:
-    """Import pyarrow: by whoever calls, since a process forked while our thread does it would have half of it; and
-    not at the end, when interpreters import no more."""
+    """Import what is needed: by whoever calls, since a process forked while our thread does it would have half of it;
+    and not at the end, when interpreters import no more."""
+    import multiprocessing.util  # noqa: F401
+
     with contextlib.suppress(ImportError):  # told with the first rows
         import pyarrow.parquet  # noqa: F401
 
@@ -233,9 +235,14 @@ class RolloutLog:
         rows = []
         for rollout in batch:
             key = rollout.mode, rollout.problem
-            rows.append(rollout.row(self._seq, self.run, self._samples[key], suspicions(rollout)))
+            try:
+                rows.append(rollout.row(self._seq, self.run, self._samples[key], suspicions(rollout)))
+            except Exception as error:  # one row that cannot be made does not cost the others
+                self._drop(1, f"{type(error).__name__}: {error}")
             self._samples[key] += 1
             self._seq += 1
+        if not rows:
+            return
         shard = shards.Shard(int(rows[0]["time"] * 1000), self.writer, rows[0]["seq"], rows[-1]["seq"])
         self.folder.mkdir(parents=True, exist_ok=True)
         size = shards.write(self.folder, shard, table(rows), self._metadata())

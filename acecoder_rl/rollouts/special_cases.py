@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ast
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import Any
 
 from acecoder_rl.cases import Tests
@@ -37,9 +36,20 @@ def special_cases(tree: ast.Module, tests: Tests) -> str:
     return f"line {known[first]}: gives the expected output for {shown}; {len(telling)} of {len(cases)} tests are known"
 
 
-@lru_cache(maxsize=256)  # the samples of a problem come one after the other
+_last: dict[str, dict[str, str]] = {}  # of the tests seen last: the samples of a problem come one after the other
+
+
 def _cases(tests: Tests) -> dict[str, str]:
-    """Input -> expected output of the tests that can be read, by repr: of the arguments, and of a single one alone."""
+    """Input -> expected output of the tests that can be read, by repr: of the arguments, or of a single one alone."""
+    found = _last.get(tests.digest)
+    if found is None:
+        found = _read(tests)
+        _last.clear()
+        _last[tests.digest] = found
+    return found
+
+
+def _read(tests: Tests) -> dict[str, str]:
     found: dict[str, str] = {}
     for test in tests.tests:
         if test.kind == "assert":

@@ -79,9 +79,11 @@ class Browser:
         return answer["result"].get("value")
 
     def until(self, script: str, seconds: float = 30) -> Any:
-        """The value of an expression once it is true."""
+        """The value of an expression once it is true; of objects, only what JSON has of them."""
         end = time.monotonic() + seconds
-        while not (value := self.value(script)):
+        # What it asks of may not be there yet.
+        guarded = f"(() => {{ try {{ return {script} }} catch {{ return null }} }})()"
+        while not (value := self.value(guarded)):
             assert time.monotonic() < end, (
                 f"never true within {seconds} s: {script}\n{self.value('document.body.innerText')}"
             )

@@ -34,8 +34,9 @@ async function show(keep = false) {
     byId("error").hidden = true;
     await rest;
     // For whoever waits for it: tests, and people with a script.
-    document.body.dataset.shown = ++shown;
     document.body.dataset.matched = matched;
+    document.body.dataset.shown = ++shown;
+    if (shown === 1) requestAnimationFrame(() => setTimeout(() => performance.mark("rollouts shown")));
   } catch (error) {
     failed(error);
   }
@@ -136,13 +137,13 @@ let timer = 0;
 form.addEventListener("input", (event) => {
   clearTimeout(timer);
   // Whoever types goes on typing; a choice is made.
-  timer = setTimeout(changed, event.target.matches("select, [type=checkbox]") ? 0 : 120);
+  timer = setTimeout(changed, event.target.matches("select, [type=checkbox]") ? 0 : 80);
 });
 form.addEventListener("submit", (event) => event.preventDefault());
 form.addEventListener("reset", () => setTimeout(changed));
 for (const button of byId("tabs").children) button.addEventListener("click", () => turn(button.dataset.tab));
 document.addEventListener("keydown", (event) => {
-  if (event.target.matches("input, select") || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.target.matches?.("input, select") || event.ctrlKey || event.metaKey || event.altKey) return;
   if (event.key === "j") list.step(1);
   if (event.key === "k") list.step(-1);
 });
