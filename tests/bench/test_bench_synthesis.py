@@ -33,7 +33,7 @@ def test_the_stages_judge_every_program_as_plain_exec_does():
 
 
 def test_the_ratio_counts_every_run_and_compares_every_verdict(monkeypatch):
-    """8 questions, 2 programs each: 4 programs of every fourth question run alone, and 16 + 16 runs in the stages."""
+    """8 questions, 2 programs each: in the stages 16 and 16 runs, and alone those of every fourth question."""
     seconds = {"sandbox": iter([1.0, 4.0]), "synthesis": iter([10.0])}
 
     def phase(name, work, workers):
@@ -44,9 +44,9 @@ def test_the_ratio_counts_every_run_and_compares_every_verdict(monkeypatch):
 
     monkeypatch.setattr(bench, "run_phase", phase)
     figures = bench.scoring(8, 2, workers=2)
-    assert [row["runs"] for row in (*figures["sandbox"], figures["stages"])] == [4, 4, 32]
-    # 3.2 runs a second, and alone 4 and 1, which are 1.6 a second together.
-    assert figures["rate"] == pytest.approx(2.0) and figures["samples_rate"] == pytest.approx(1.0)
+    assert [row["runs"] for row in (*figures["sandbox"], figures["stages"])] == [8, 8, 32]
+    # 3.2 runs a second, and alone 8 and 2, which are 3.2 a second together.
+    assert figures["rate"] == pytest.approx(1.0) and figures["samples_rate"] == pytest.approx(0.5)
     assert figures["cpu"] == pytest.approx(0.1 / 0.2)
     assert figures["differing"] == 1
 
