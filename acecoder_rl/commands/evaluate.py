@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from acecoder_rl.commands.best_of_n import progress
 from acecoder_rl.commands.told import FAILED, console, errors_told, fail
-
-if TYPE_CHECKING:
-    from acecoder_rl.evaluation.evaluate import Evaluate
 
 EPILOG = """[bold]Examples[/bold]
 
@@ -132,9 +129,13 @@ def evaluate(
             )  # fmt: skip
             sources.append(Source(name, engine))
         if endpoint is not None and endpoint_model:
-            if not endpoint.startswith(("http://", "https://")):
-                raise InputError(f"--endpoint is {endpoint!r}: give its address, such as http://127.0.0.1:8000/v1")
-            asked = Endpoint(endpoint=endpoint, model=endpoint_model, api_key_env=api_key_env, concurrency=concurrency)
+            try:
+                asked = Endpoint(
+                    endpoint=endpoint, model=endpoint_model, api_key_env=api_key_env, concurrency=concurrency
+                )
+            except ValueError:
+                mend = "give its address up to the version, such as http://127.0.0.1:8000/v1"
+                raise InputError(f"--endpoint is {endpoint!r}: {mend}") from None
             sources.append(Source(endpoint_model, asked))
         sources += [Source(name, Path(path)) for name, path in map(_named, completions or [])]
         files: dict[str, list[Path]] = {}
@@ -143,7 +144,7 @@ def evaluate(
             if not equals or not path:
                 raise InputError(f"--data is {each!r}: give BENCHMARK=FILE")
             files.setdefault(name, []).append(Path(path))
-        options: Evaluate = Evaluate(
+        options = Evaluate(
             benchmarks, sources, folder,
             DataOptions(files, release, _date("--from", first), _date("--to", last), python),
             How(samples, temperature, top_p, max_new_tokens, base, seed), require, workers, resume, overwrite,

@@ -169,17 +169,20 @@ def test_closeness_is_numpys():
     values = [
         *(0, 1, 1.0, 1 + 5e-8, 1 + 2e-6, True, 1e9, 1e9 + 50, 1e9 + 500, float("inf"), float("-inf"), float("nan")),
         *("1", None, {1}, {1: 2}, [], [1.0], [1.0, 2.0], (1.0, 2.0 + 1e-8), [[1.0], [2.0]], [[1.0, 1.0], [2.0, 2.0]]),
-        *([[1.0], [1.0, 2.0]], [1, "a"], 2**70, 2**70 + 1, 1j, 1j + 1e-9, [[]]),
+        *([[1.0], [1.0, 2.0]], [1, "a"], 2**70, 2**70 + 1, [2**70], [2**70 + 1], 1j, 1j + 1e-9),
     ]
+    compared = []
     for a in values:
         for b in values:
-            if type(a) is not type(b) or (isinstance(a, list | tuple) and len(a) != len(b)):
-                continue  # wrong before numpy is asked
+            if a == b or type(a) is not type(b) or (isinstance(a, list | tuple) and len(a) != len(b)):
+                continue  # right or wrong before numpy is asked
             try:
                 expected = bool(np.allclose(a, b, rtol=1e-7, atol=1e-6))
             except (TypeError, ValueError):
                 expected = False
             assert plus_check.all_close(a, b, 1e-6) == expected, (a, b)
+            compared.append(expected)
+    assert len(compared) > 100 and {True, False} == set(compared)
 
 
 def test_the_cache_of_evalplus_is_found(tmp_path, monkeypatch):
@@ -206,6 +209,10 @@ def test_data_that_is_not_here_is_told_with_the_file_to_fetch(cli, tmp_path):
 
 
 def test_rows_that_do_not_fit_are_told_with_their_place(evalplus):
+    with pytest.raises(InputError, match="has the problem HumanEval/900 twice"):
+        evalplus("humaneval+", HALF, HALF)
+    with pytest.raises(InputError, match="has no problems"):
+        evalplus("humaneval+")
     with pytest.raises(ProblemError, match=re.escape("humaneval+.jsonl:1: field 'plus_input' is missing")):
         evalplus("humaneval+", {name: value for name, value in HALF.items() if name != "plus_input"})
     with pytest.raises(InputError, match=r"has no base_input: mbpp\+ needs EvalPlus's file"):
@@ -291,6 +298,8 @@ def test_bigcodebenchs_unittest_replaces_what_the_program_calls(jsonl):
         verdict = sandbox.run(item.reference, item.problem.tests)
         assert verdict.passed and verdict.isolation == "shared", verdict
         assert passes(item, program_of(item, "    return len(json.loads(text))\n", True, complete.stops), sandbox)
+        answer = "```python\ndef task_func(text):\n    return len(json.loads(text))\n```"
+        assert passes(item, program_of(item, answer, False, complete.stops), sandbox)  # the prompt's imports are there
         guessed = sandbox.run("def task_func(text):\n    return 2\n", item.problem.tests)
         assert [outcome.status for outcome in guessed.outcomes] == ["passed", "failed"]
 
@@ -319,3 +328,14 @@ def test_our_verdicts_are_evalplus_own_checkers(tmp_path):
     # Right ones and wrong ones; 0 and 32 are among them, and the latter no program passes there.
     assert 8 <= found["passed"] < found["programs"]
     assert {each["id"] for each in found["differences"]} == {"HumanEval/32"}
+
+
+def test_classes_that_tests_build_stay_in_the_program(jsonl, sandbox):
+    row = {
+        "task_id": 11, "text": "Height of a tree.", "test_setup_code": "root = Node(1)\nroot.left = Node(2)",
+        "code": "class Node:\n  def __init__(self, data):\n    self.data, self.left = data, None\n\n"
+        "def height(node):\n  return 1 + height(node.left) if node else 0",
+        "test_list": ["assert height(root) == 2"], "challenge_test_list": [],
+    }  # fmt: skip
+    (item,) = load("mbpp", DataOptions({"mbpp": [jsonl("m.jsonl", [row])]})).items
+    assert passes(item, program_of(item, f"```python\n{row['code']}\nprint(1 / 0)\n```", False, ()), sandbox)

@@ -9,6 +9,7 @@ import gzip
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -30,8 +31,9 @@ from acecoder_rl.records import InputError
 from acecoder_rl.synthesis.models import Endpoint
 from tests.reward_fns.trainers import installed
 from tests.synthesis.fake_endpoint import endpoint, said
+from tests.training.conftest import tokenizer_folder  # noqa: F401
+from tests.training.runs.conftest import tiny_model  # noqa: F401
 
-MODEL = Path(__file__).parents[2] / "runs" / "models" / "smollm2-135m-instruct"
 PROMPT = 'from typing import List\n\n\ndef double(x: int) -> int:\n    """ Twice x.\n    """\n'
 RIGHT = "    return 2 * x\n"
 
@@ -121,7 +123,41 @@ def test_an_answer_that_is_a_body_is_joined_with_the_prompt(answer, base, expect
     item = Item("1", chat(code), code, code + "\n", Problem.from_record(row(1)))
     program = program_of(item, answer, base, FUNCTION_STOPS)
     wanted = PROMPT + answer if expected is None else expected
-    assert program.strip() == wanted.strip()
+    assert "".join(program.split()) == "".join(wanted.split()) and re.findall(
+        "^ *return.*$", program, re.M
+    ) == re.findall("^ *return.*$", wanted, re.M)
+
+
+def test_a_models_own_examples_are_not_run():
+    code = PROMPT.strip()
+    item = Item("1", chat(code), code, code + "\n", Problem.from_record(row(1)))
+    answer = """```python
+import functools
+try:
+    from math import no_such_function as least
+except ImportError:
+    least = min
+LIMIT: int = 9
+LIMIT = LIMIT + 1
+LIMIT = LIMIT + 1
+unused = input()
+
+@functools.cache
+def help(x):
+    return least(x, LIMIT) + least(x, LIMIT)
+
+def double(x):
+    return help(x)
+
+print(double(input()))
+assert double(2) == 5
+if __name__ == "__main__":
+    double(1 / 0)
+```"""
+    program = program_of(item, answer, False, ())
+    namespace = {}
+    exec(program, namespace)
+    assert namespace["double"](20) == 22 and "unused" not in namespace and "print" not in program
 
 
 def test_what_is_no_answer_passes_nothing_and_raises_nothing(jsonl, tmp_path):
@@ -236,16 +272,12 @@ def test_without_anything_to_evaluate_it_says_so(cli):
 
 
 @pytest.mark.training
-@pytest.mark.skipif(not MODEL.is_dir(), reason="the quickstart's model is not there")
-@pytest.mark.parametrize("more", [[], ["--base"]], ids=["chat", "base"])
-def test_a_real_model_answers(cli, jsonl, tmp_path, more):
-    pytest.importorskip("vllm")
+def test_a_real_engine_goes_on_from_the_prompt(cli, jsonl, tmp_path, tiny_model):  # noqa: F811
     data = jsonl("he.jsonl", [row(number, PROMPT.replace("Twice", f"{number}: twice")) for number in range(3)])
-    done = cli("evaluate", "humaneval", "--data", f"humaneval={data}", "--model", f"small={MODEL}", "--device", "cpu",
-               "--max-new-tokens", 48, "--max-model-len", 512, "--require", "none", *more, timeout=180)  # fmt: skip
+    done = cli("evaluate", "humaneval", "--data", f"humaneval={data}", "--model", f"small={tiny_model}", "--base",
+               "--device", "cpu", "--max-new-tokens", 16, "--require", "none", timeout=240)  # fmt: skip
     assert done.returncode == 0, done.stderr
     kept = read(tmp_path / "runs/evaluate/small/humaneval/results.jsonl")
-    assert [row["id"] for row in kept] and all("def double" in row["program"] for row in kept if row["program"])
-    assert ("greedy, base-model prompts" if more else "greedy, chat prompts") in done.stdout
-    if more:
-        assert all(row["program"].startswith(PROMPT.strip().replace("Twice", "")[:30]) for row in kept)
+    assert sorted(row["id"] for row in kept) == ["HumanEval/0", "HumanEval/1", "HumanEval/2"]
+    assert all("def double(x: int) -> int:" in row["program"] for row in kept)
+    assert "greedy, base-model prompts: small" in done.stdout

@@ -117,4 +117,7 @@ def _item(row: dict[str, Any], where: str, split: str) -> Item:
     text = prompts.chat(code) if split == "complete" else f"{prompts.INSTRUCTION}\n{row['instruct_prompt'].strip()}\n"
     bare = code if split == "complete" else f"{text}```python\n{row['code_prompt'].strip()}"
     head = (row["complete_prompt"] if split == "complete" else row["code_prompt"]).strip() + "\n"
-    return Item(problem.id, text, bare, head, problem, (), row["code_prompt"] + row["canonical_solution"])
+    # BigCodeBench's `calibrated`: the imports of the prompt are there, whether or not an answer repeats them.
+    before = row["code_prompt"].rstrip() + "\n    pass\n"
+    reference = row["code_prompt"] + row["canonical_solution"]
+    return Item(problem.id, text, bare, head, problem, (), reference, before=before)

@@ -5,7 +5,9 @@ Does not cover: where the rows come from (files.py), what is in them (humaneval.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from acecoder_rl.problems import Problem, Tests
@@ -25,6 +27,7 @@ class Item:
         more: further tests, each list run afresh if all before have passed: a program must pass them all.
         reference: a whole right program, where the data has one.
         other_ids: by which a file of completions may name it.
+        before: what stands before every program when it is run.
     """
 
     id: str
@@ -35,6 +38,13 @@ class Item:
     more: tuple[Tests, ...] = ()
     reference: str | None = None
     other_ids: tuple[str, ...] = ()
+    before: str = ""
+
+    @cached_property
+    def named(self) -> frozenset[str]:
+        """The words of the tests: names of the program that they may use."""
+        tests = self.problem.tests
+        return frozenset(re.findall(r"[A-Za-z_]\w*", "\n".join([tests.setup, *(test.code for test in tests)])))
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ Does not cover: how each is read (its own file).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -53,6 +54,16 @@ def load(name: str, options: DataOptions) -> Benchmark:
         InputError, ProblemError: no such benchmark; its data is not here, or malformed.
     """
     check_name(name)
+    found = _load(name, options)
+    if not found.items:
+        raise InputError(f"{name}: {found.source} has no problems")
+    ids = Counter(item.id for item in found.items)
+    if twice := [each for each, count in ids.items() if count > 1]:
+        raise InputError(f"{name}: {found.source} has the problem {twice[0]} twice: give each file once")
+    return found
+
+
+def _load(name: str, options: DataOptions) -> Benchmark:
     family, *kinds = name.split("-")
     if family == "bigcodebench":
         subset = "hard" if "hard" in kinds else "full"

@@ -91,29 +91,34 @@ def is_floats(value):
 def all_close(out, expected, atol):
     """As numpy.allclose has it, of which this is what matters here: what no array can be made of is not close."""
     shapes = shape(out), shape(expected)
-    return None not in shapes and near(out, expected, atol)
+    if None in shapes:
+        return False
+    out, expected = (nested(each, max(map(len, shapes)) - len(own)) for each, own in zip((out, expected), shapes))  # noqa: B905
+    return near(out, expected, atol)
+
+
+def nested(value, times):
+    """In so many lists: numpy has the last axes of two arrays face each other."""
+    return value if times == 0 else [nested(value, times - 1)]
 
 
 def shape(value):
     """Of the array that numpy would make; None if it cannot, or not of numbers."""
     if isinstance(value, (list, tuple)):
         inner = [shape(each) for each in value]
-        if any(each is None or each != inner[0] for each in inner):
+        # In an array, unlike by itself, an integer of more than 64 bits is an object and no number.
+        huge = any(isinstance(each, int) and abs(each) >= 2**63 for each in value)
+        if huge or any(each is None or each != inner[0] for each in inner):
             return None
         return (len(value), *(inner[0] if inner else ()))
-    if not isinstance(value, (int, float, complex)) or (isinstance(value, int) and abs(value) >= 2**63):
-        return None
-    return ()
+    return () if isinstance(value, (int, float, complex)) else None
 
 
 def near(a, b, atol):
-    """Each number of `a` near that of `b`; one value against several is compared with each of them."""
-    lists = [isinstance(each, (list, tuple)) for each in (a, b)]
-    if not any(lists):
-        if a == b:
-            return True
-        return math.isfinite(abs(b)) and abs(a - b) <= atol + RELATIVE * abs(b)
-    left, right = (list(each) if is_list else [each] for each, is_list in zip((a, b), lists))  # noqa: B905
+    """Each number of `a` near that of `b`, as deep; one value against several is compared with each of them."""
+    if not isinstance(a, (list, tuple)):
+        return a == b or (math.isfinite(abs(b)) and abs(a - b) <= atol + RELATIVE * abs(b))
+    left, right = list(a), list(b)
     if len(left) != len(right):
         if 1 not in (len(left), len(right)):
             return False

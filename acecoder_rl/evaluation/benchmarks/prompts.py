@@ -13,6 +13,7 @@ import ast
 
 from acecoder_rl.completions import extract_program
 from acecoder_rl.evaluation.benchmarks.items import Item
+from acecoder_rl.evaluation.benchmarks.needed import needed
 from acecoder_rl.fences import PARSE_BUDGET, Parser
 
 INSTRUCTION = (
@@ -39,12 +40,21 @@ def cut(text: str, stops: tuple[str, ...]) -> str:
 
 
 def program_of(item: Item, text: str, base: bool, stops: tuple[str, ...]) -> str:
-    """The program that an answer is; "" for none.
+    """The program that an answer is, as it is run: without examples and checks of its own; "" for none.
 
     Args:
         base: a base model's, which goes on from `item.head`; else a chat's, or a file's: then a program that defines
             what the tests call is taken as it is, and what is only a body is joined with the head.
     """
+    program = _answered(item, text, base, stops)
+    name = item.problem.entry_point
+    if program and item.head and name:
+        tree = Parser(PARSE_BUDGET)(program)[0]
+        program = item.before + (program if tree is None else needed(program, tree, name, item.named))
+    return program
+
+
+def _answered(item: Item, text: str, base: bool, stops: tuple[str, ...]) -> str:
     if base and item.head:
         return _whole(item.head + cut(text, stops))
     found = extract_program(text, item.problem.tests).code
