@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,8 @@ PREFIX = "```python\ndef add(a, b):\n    return a + b\n```\n"
 def tiny_model(tokenizer_folder: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two random layers."""
     torch = pytest.importorskip("torch")
-    pytest.importorskip("vllm", reason="`make setup` installs it")
+    if importlib.util.find_spec("vllm") is None:  # importing it takes 10 s
+        pytest.skip("`make setup` installs vLLM")
     from transformers import AutoTokenizer, Qwen2Config, Qwen2ForCausalLM
 
     tokenizer = AutoTokenizer.from_pretrained(tokenizer_folder())
@@ -96,16 +98,23 @@ def recipe(tmp_path: Path, tiny_model: Path, problems: Callable[[int], Path]) ->
 
 
 @pytest.fixture
-def start() -> Callable[..., subprocess.Popen[str]]:
-    """Starts `acecoder-rl train ...`; stdout and stderr come together."""
+def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
+    """Starts `acecoder-rl train ...`; stdout and stderr come together. What a failed test leaves running is ended."""
+    started: list[subprocess.Popen[str]] = []
 
     def run(*arguments: object) -> subprocess.Popen[str]:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", "acecoder_rl.cli", "train", *map(str, arguments)],
             env=os.environ | {"PYTHONPATH": str(HERE), "COLUMNS": "200"},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
+        started.append(process)
+        return process
 
-    return run
+    yield run
+    for process in started:
+        if process.poll() is None:
+            process.terminate()
+            process.communicate(timeout=90)

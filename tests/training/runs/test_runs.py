@@ -17,11 +17,16 @@ from tests.training.runs.looks import left_behind, reports
 pytestmark = pytest.mark.training
 
 
-def test_ppo_learns_with_a_critic_and_its_weights_reach_the_engine(
+def test_ppo_learns_from_tests_and_a_reward_model_that_it_serves_and_its_weights_reach_the_engine(
     recipe, start, problems, tiny_model, tmp_path
 ):
+    model = _reward_model(tiny_model, tmp_path / "rm", bias=3.0)
+    varied = {"name": "varied", "kind": "scorers:Varied", "mean": 0.5, "std": 0.1}
+    rm = {"name": "rm", "kind": "acecode_rm", "weight": 0.5, "mean": 0.25, "std": 2.0, "squash": "none"}
     file = recipe(
         data={"eval": str(problems(6))},
+        reward={"parts": [varied, rm]},
+        reward_model={"path": str(model)},
         train={
             "advantage_estimator": "gae", "kl_coef": 0.01, "critic_learning_rate": 1e-3, "eval_steps": 2,
             "eval_n_samples_per_prompt": 2,
@@ -39,6 +44,10 @@ def test_ppo_learns_with_a_critic_and_its_weights_reach_the_engine(
     assert all(
         {"critic_loss", "kl", "holdout_pass_rate", "varied", "sandbox_seconds"} <= row.keys() for row in steps
     )
+    # Its head has a bias alone, so that whatever was sampled has one score: (3 - mean) / std.
+    assert [row["rm"] for row in steps] == pytest.approx([1.375] * 3, abs=1e-4)
+    added = [row["rollout/reward_mean"] - row["pass_rate"] for row in steps]
+    assert added == pytest.approx([row["varied"] + 0.5 * 1.375 for row in steps], abs=1e-4)
 
     # The policy moved, and the engine samples with what the trainer computes with: their log-probs stay together,
     # although both have left the first policy by far more.
@@ -59,25 +68,7 @@ def test_ppo_learns_with_a_critic_and_its_weights_reach_the_engine(
     assert not left_behind()
 
 
-def test_tests_and_a_reward_model_that_the_run_serves_are_mixed(recipe, start, tiny_model, tmp_path):
-    model = _reward_model(tiny_model, tmp_path / "rm", bias=3.0)
-    part = {"name": "rm", "kind": "acecode_rm", "weight": 0.5, "mean": 0.25, "std": 2.0, "squash": "none"}
-    file = recipe(
-        reward={"parts": [part]}, reward_model={"path": str(model)}, train={"learning_rate": 1e-6}
-    )
-    out, _ = (process := start(file)).communicate(timeout=400)
-    assert process.returncode == 0, out
-    steps = reports(tmp_path / "run", "train")
-    assert [row["step"] for row in steps] == [1, 2, 3]
-    # Its head has a bias alone, so that whatever was sampled has one score: (3 - mean) / std.
-    assert [row["rm"] for row in steps] == pytest.approx([1.375] * 3, abs=1e-4)
-    added = [row["rollout/reward_mean"] - row["pass_rate"] for row in steps]
-    assert added == pytest.approx([0.5 * 1.375] * 3, abs=1e-4)
-    assert sum(row["pass_rate"] for row in steps) / 3 == pytest.approx(0.75)
-    assert not left_behind()
-
-
-def test_a_run_fails_loudly_is_killed_and_goes_on(recipe, start, tmp_path):
+def test_a_run_fails_loudly_and_goes_on(recipe, start, tmp_path):
     broken, run = tmp_path / "broken", tmp_path / "run"
     broken.touch()
     part = {"name": "varied", "kind": "scorers:Breaks", "broken": str(broken), "after": 8}
@@ -92,10 +83,23 @@ def test_a_run_fails_loudly_is_killed_and_goes_on(recipe, start, tmp_path):
     assert [row["step"] for row in reports(run, "train")] == [1]
     assert not left_behind()
 
-    # It goes on from there; the driver is killed in the middle, and nothing of it stays.
+    # It goes on from there to its end, with the steps counted on.
     broken.unlink()
-    process = start(file, "--resume")
-    _until(lambda: len(reports(run, "train")) >= 3, process)
+    out, _ = (process := start(file, "--resume")).communicate(timeout=400)
+    assert process.returncode == 0, out
+    assert [row["step"] for row in reports(run, "train")] == [1, 2, 3, 4, 5, 6]
+    assert (run / "model" / "config.json").exists() and len(json.loads((run / "run.json").read_text())) == 2
+
+
+# test_launch.py has the next two with drivers that only wait.
+
+
+@pytest.mark.slow
+def test_a_run_whose_driver_is_killed_leaves_nothing_and_goes_on(recipe, start, tmp_path):
+    run = tmp_path / "run"
+    file = recipe(train={"save_steps": 1, "episodes": 2})
+    process = start(file)
+    _until(lambda: len(reports(run, "train")) >= 2, process)
     driver = next(
         p for p in psutil.Process(process.pid).children() if "training.driver" in " ".join(p.cmdline())
     )
@@ -104,14 +108,12 @@ def test_a_run_fails_loudly_is_killed_and_goes_on(recipe, start, tmp_path):
     assert process.returncode == 1 and "the driver was killed by SIGKILL" in out
     assert not left_behind()
 
-    # And goes on again to its end, with the steps counted on.
     out, _ = (process := start(file, "--resume")).communicate(timeout=400)
     assert process.returncode == 0, out
     assert [row["step"] for row in reports(run, "train")] == [1, 2, 3, 4, 5, 6]
-    assert (run / "model" / "config.json").exists() and len(json.loads((run / "run.json").read_text())) == 3
 
 
-@pytest.mark.slow  # test_launch.py has it with a driver that only waits
+@pytest.mark.slow
 def test_sigterm_ends_all_that_was_started(recipe, start, tmp_path):
     file = recipe(train={"episodes": 50})
     process = start(file)
