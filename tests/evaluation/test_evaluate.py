@@ -161,11 +161,12 @@ if __name__ == "__main__":
 
 
 def test_what_is_no_answer_passes_nothing_and_raises_nothing(jsonl, tmp_path):
-    data = jsonl("he.jsonl", [row(number) for number in range(5)])
-    texts = ["", "I cannot do that.", "```python\n", "def double(x):\n    return (", "\ud800" * 9]
+    data = jsonl("he.jsonl", [row(number) for number in range(7)])
+    ladder = "def double(x): return 0\nif 0: pass\n" + "".join(f"elif {n}: y = {n}\n" for n in range(1, 2000))
+    texts = ["", "I cannot do that.", "```python\n", "def double(x):\n    return (", "\ud800" * 9, ladder, "x" * 10**6]
     rows = [{"task_id": f"HumanEval/{number}", "completion": text} for number, text in enumerate(texts)]
     (found,) = evaluate(options(tmp_path, data, Source("m", jsonl("c.jsonl", rows))))
-    assert found["pass_at"]["1"]["value"] == 0 and sum(found["statuses"].values()) == 5
+    assert found["pass_at"]["1"]["value"] == 0 and sum(found["statuses"].values()) == 7
 
 
 def options(folder, data, source, **more):

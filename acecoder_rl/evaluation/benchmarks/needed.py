@@ -44,20 +44,23 @@ def needed(code: str, tree: ast.Module, name: str, named: frozenset[str]) -> str
 
 
 def _defines(statement: ast.stmt) -> set[str]:
-    match statement:
-        case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
-            return {statement.name}
-        case ast.Import() | ast.ImportFrom():
-            return {alias.asname or alias.name.partition(".")[0] for alias in statement.names}
-        case ast.Assign(targets=targets):
-            pass
-        case ast.AnnAssign(target=target) | ast.AugAssign(target=target):
-            targets = [target]
-        case ast.If() | ast.Try():
-            handlers = [each for handler in getattr(statement, "handlers", []) for each in handler.body]
-            inner = [*statement.body, *handlers, *statement.orelse]
-            return {name for each in inner for name in _defines(each)}
-        case _:
-            return set()
-    # `table[0] = 1` belongs to `table` as well.
-    return {node.id for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)}
+    found: set[str] = set()
+    todo = [statement]  # no recursion: a hostile answer has thousands of `elif`
+    while todo:
+        each = todo.pop()
+        targets: list[ast.expr] = []
+        match each:
+            case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
+                found.add(each.name)
+            case ast.Import() | ast.ImportFrom():
+                found |= {alias.asname or alias.name.partition(".")[0] for alias in each.names}
+            case ast.Assign(targets=targets):
+                pass
+            case ast.AnnAssign(target=target) | ast.AugAssign(target=target):
+                targets = [target]
+            case ast.If() | ast.Try():
+                handlers = [inner for handler in getattr(each, "handlers", []) for inner in handler.body]
+                todo += [*each.body, *handlers, *each.orelse]
+        # `table[0] = 1` belongs to `table` as well.
+        found |= {node.id for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)}
+    return found

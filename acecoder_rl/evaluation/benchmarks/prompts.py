@@ -88,9 +88,8 @@ def _whole(program: str) -> str:
 def _defines(code: str, name: str) -> bool:
     tree = Parser(PARSE_BUDGET)(code)[0] if code else None
     kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
-    assigned = (ast.Name,)
     return tree is not None and any(
         (isinstance(node, kinds) and node.name == name)
-        or (isinstance(node, assigned) and isinstance(node.ctx, ast.Store) and node.id == name)
+        or (isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node.id == name)
         for node in ast.walk(tree)
     )
