@@ -11,7 +11,6 @@ import hashlib
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
-from functools import cached_property
 from typing import Any, Literal, NoReturn, get_args
 
 TestKind = Literal["assert", "stdio", "call", "script", "pytest", "unittest"]
@@ -155,10 +154,15 @@ class Tests:
         """The one JSON string of these tests: equal tests give equal strings, so it is a cache key."""
         return json.dumps(self.to_dict(), sort_keys=True, separators=(",", ":"))
 
-    @cached_property
+    @property
     def digest(self) -> str:
         """A short hash of `to_json`: what caches know these tests by."""
-        return hashlib.blake2b(self.to_json().encode(), digest_size=16).hexdigest()
+        # Not a cached_property: Python 3.11 has one lock for all of a class's, which a fork may find held for ever.
+        known = self.__dict__.get("_digest")
+        if known is None:
+            known = hashlib.blake2b(self.to_json().encode(), digest_size=16).hexdigest()
+            object.__setattr__(self, "_digest", known)
+        return known
 
     @classmethod
     def from_json(cls, text: str) -> Tests:
