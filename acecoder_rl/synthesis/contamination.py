@@ -7,7 +7,7 @@ Covers: `Benchmarks`: a seed whose instruction or program has N words in a row i
 Does not cover: the same problem in other words.
 N words in a row is DeepSeek-Coder's rule (Guo et al. 2024, section 2.3), also its N = 10, and what texts below N words
 are held to. Runs that several tasks of a benchmark share ("for i in range len n for j in range") are idioms and tell
-nothing, nor do runs of numbers.
+nothing, nor do runs of numbers with less than two other words.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ from pathlib import Path
 from typing import Any
 
 from acecoder_rl.training.recipe import RecipeError, Section, Source, Text
-from acecoder_rl.training.sources import Reader
+from acecoder_rl.training.sources import Reader, is_hub_id
 
 IDIOM = 3  # tasks of a benchmark that share a run which then tells nothing
+WORDS = 2  # of a run that are no numbers, at least
 FEWEST = 3  # words of a text that is looked for as a whole
 IDS = ("task_id", "id", "name", "question_id")
 # Columns that are not the benchmark's own words.
@@ -117,10 +118,10 @@ class Benchmarks:
         return None
 
     def _telling(self, words: list[str]) -> Iterator[str]:
-        """The runs of words, but for those that are mostly numbers."""
+        """The runs of words, but for those of numbers."""
         numbers = [word.isdigit() for word in words]
         for start in range(len(words) - self.ngram + 1):
-            if 2 * sum(islice(numbers, start, start + self.ngram)) <= self.ngram:
+            if sum(islice(numbers, start, start + self.ngram)) <= self.ngram - WORDS:
                 yield " ".join(words[start : start + self.ngram])
 
 
@@ -162,10 +163,10 @@ def read(benchmarks: Iterable[Benchmark], ngram: int, field: str) -> Benchmarks:
 
 def _reader(benchmark: Benchmark, field: str) -> Reader:
     path = Path(benchmark.path).expanduser()
-    if path.is_file():
-        return Reader(Source(path=benchmark.path), field)
-    if path.suffix == ".gz":  # which no dataset is called
+    if path.suffix == ".gz" and not path.is_file():  # which no dataset is called
         raise RecipeError([f"{field}.path is {benchmark.path!r}, which does not exist: mend the path"])
+    if path.is_file() or not (path.is_dir() or is_hub_id(benchmark.path)):
+        return Reader(Source(path=benchmark.path), field)  # without a split, which is for datasets
     hub, split = HUB.get(benchmark.path, (benchmark.path, benchmark.split))
     return Reader(Source(path=hub, split=split), field)
 

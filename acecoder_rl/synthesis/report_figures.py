@@ -39,9 +39,12 @@ def figures(numbers: Numbers) -> str:
                 showlegend=len(bars) > 1,
                 legendgroup=title,
                 text=[f"{count:,}" for count in counts] if title == FUNNEL else None,
+                width=0.8 / STEPS / len(bars) if title in (PROGRAMS, MEANS) else None,
                 hovertemplate=f"{told}<extra>{html.escape(name)}</extra>",
                 **place,
             )
+        if title in (PROGRAMS, MEANS):
+            figure.update_xaxes(range=[-1 / STEPS, 1 + 1 / STEPS], **place)
         if lying:
             figure.update_yaxes(autorange="reversed", automargin=True, **place)
     figure.update_layout(height=360 * rows + 100, template="plotly_white", bargap=0.15, margin={"t": 50})
@@ -50,6 +53,8 @@ def figures(numbers: Numbers) -> str:
 
 
 FUNNEL = "rows left"
+PROGRAMS = "programs, by pass rate"
+MEANS = "questions, by mean pass rate of their programs"
 ROWS = "rows dropped, by stage and reason"
 TESTS = "tests dropped, by reason"
 
@@ -71,8 +76,8 @@ def _panels(numbers: Numbers) -> dict[str, dict[str, dict[Any, int]]]:
     return {
         FUNNEL: {"rows": numbers.funnel()},
         "questions, by number of tests": {"imagined": _sorted(numbers.imagined), "kept": _sorted(numbers.kept)},
-        "programs, by pass rate": {name: _rates(counts) for name, counts in sorted(numbers.rates.items())},
-        "questions, by mean pass rate of their programs": {"questions": _rates(numbers.means)},
+        PROGRAMS: {name: _rates(counts) for name, counts in sorted(numbers.rates.items())},
+        MEANS: {"questions": _rates(numbers.means)},
         ROWS: {"rows": dict(dropped.most_common(REASONS))},
         TESTS: {"tests": dict(tests.most_common(REASONS))},
     }
