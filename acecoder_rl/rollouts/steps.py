@@ -6,9 +6,9 @@ Does not cover: trainers that hand the step to the reward: there it is in the ro
 OpenRLHF does not tell an agent the step. But its trainer logs when a step is over, and samples for the next one only
 then (its asynchronous mode aside, where it is the step that was under way). So the step of a rollout that was scored
 at a time is the one after the last that was over; of an evaluation, which comes after a step, that one. The log's
-stamps are whole seconds of the trainer's clock: it is exact as long as the clocks of the machines differ by less than
-passes between a step's last reward and its end (log-probs, the update, new weights), and from its end to the next
-reward.
+stamps are whole seconds of the trainer's clock; within the second, the step ended in the longest pause between
+rollouts, which holds log-probs, update, new weights and sampling. So it is exact where the clocks of the machines
+differ by less than lies between a step's last reward and its end, and between that and the next reward.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ def stamp(line: str, now: float) -> float:
 
 def _append(folder: Path, record: dict[str, object]) -> None:
     with (folder / FILE).open("a") as file:
-        file.write(json.dumps(record) + "\n")
+        # A new line first: a launcher that was killed while it wrote has left half of one.
+        file.write("\n" + json.dumps(record) + "\n")
 
 
 class Steps:
@@ -65,11 +66,12 @@ class Steps:
 
         path = folder / FILE
         lines = path.read_text().splitlines() if path.exists() else []
-        # A launcher that was killed while it wrote leaves half a line.
+        # The half lines of killed launchers do not end so.
         records = sorted((json.loads(line) for line in lines if line.endswith("}")), key=lambda each: each["time"])
         self._times = numpy.array([each["time"] for each in records], float)
         self._steps = numpy.array([each["step"] for each in records], int)
         begins = numpy.array([bool(each.get("begins")) for each in records], bool)
+        self._stamps = numpy.flatnonzero(~begins)
         self._attempts = numpy.cumsum(begins)
         self._begins = self._steps[begins]
 
@@ -85,12 +87,26 @@ class Steps:
         """
         import numpy
 
-        last = numpy.searchsorted(self._times, times, side="right") - 1
-        known = last >= 0
         if not len(self._times):
             return numpy.full(len(times), -1), numpy.zeros(len(times), bool)
+        last = numpy.searchsorted(self._ends(numpy.sort(times)), times, side="right") - 1
+        known = last >= 0
         steps = numpy.where(known, self._steps[last] + ~evaluates, -1)
         again = numpy.zeros(len(times), bool)
         for attempt, step in enumerate(self._begins, 1):
             again |= (self._attempts[last] < attempt) & (steps > step)
         return steps, again & known
+
+    def _ends(self, times: numpy.ndarray) -> numpy.ndarray:
+        """When the steps were over, each within the second of its stamp, from the times of all rollouts in order."""
+        import numpy
+
+        ends = self._times.copy()
+        first = numpy.searchsorted(times, ends, side="left")
+        behind = numpy.searchsorted(times, ends + 1, side="right")
+        for at in self._stamps:
+            # Within the second only: what came before may be a run's start.
+            near = numpy.r_[ends[at], times[first[at] : behind[at]], ends[at] + 1]
+            pause = int(numpy.argmax(numpy.diff(near)))
+            ends[at] = (near[pause] + near[pause + 1]) / 2
+        return numpy.maximum.accumulate(ends)

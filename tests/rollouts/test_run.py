@@ -56,6 +56,15 @@ def test_a_rollout_belongs_to_the_step_that_was_under_way(tmp_path):
     assert index.columns["step"].tolist() == [-1, 1, 1, 2, 1, 3, 2]
 
 
+def test_within_the_second_of_a_stamp_the_longest_pause_ends_the_step(tmp_path):
+    """As two real runs of a tiny model had it: the update took less than a second, or the next sample did."""
+    for record in ({"begins": True, "step": 0, "time": 0.0}, {"step": 1, "time": 10.0}, {"step": 2, "time": 20.0}):
+        steps._append(tmp_path, record)
+    times = [9.9, 10.19, 10.2, 10.25, 12.6, 12.7, 18.0, 20.9, 20.95]
+    index = logged(tmp_path, [rollout(number, time=at) for number, at in enumerate(times)])
+    assert index.columns["step"].tolist() == [1, 1, 1, 1, 2, 2, 2, 3, 3]
+
+
 def test_the_step_that_a_trainer_tells_stands(tmp_path):
     steps.begin(tmp_path, 0)
     index = logged(tmp_path, [rollout(0, time=time.time() + 5, step=17), rollout(1, time=time.time() + 5)])
@@ -79,6 +88,8 @@ def test_half_a_line_of_a_killed_launcher_is_left_out(tmp_path):
     with (tmp_path / steps.FILE).open("a") as file:
         file.write('{"step": 5, "ti')
     assert len(steps.Steps(tmp_path)) == 1
+    steps.begin(tmp_path, 4)
+    assert len(steps.Steps(tmp_path)) == 2
 
 
 def _run(hacks: bool, seed: int = 0):

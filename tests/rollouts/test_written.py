@@ -43,9 +43,10 @@ def problem(mode):
 async def sample(mode, *programs):
     await asyncio.gather(*(reward.score(problem(mode), f"```python\\n{program}\\n```", False) for program in programs))
 def over(step):
-    time.sleep(1.1)  # the update; stamps are whole seconds
+    time.sleep(0.8)  # the update
     stamp = time.strftime("%m-%d %H:%M:%S")
     print(f"(PPOTrainer pid=1) INFO {stamp} ppo_trainer.py:551] ✨ Global step {step}: {{'reward': 0.5}}", flush=True)
+    time.sleep(0.8)  # sampling
 RIGHT, TABLE = "def add(a, b): return a + b", "def add(a, b): return {1: 2, 2: 4, 3: 6}.get(a)"
 """
 
