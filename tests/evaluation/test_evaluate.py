@@ -1,6 +1,6 @@
 """`acecoder-rl evaluate`: from answers to pass@k and the table, killed and resumed.
 
-Does not cover: the benchmarks' formats (test_benchmarks.py).
+Does not cover: the benchmarks' formats (test_benchmarks.py); a real engine, which costs minutes.
 """
 
 from __future__ import annotations
@@ -31,8 +31,6 @@ from acecoder_rl.records import InputError
 from acecoder_rl.synthesis.models import Endpoint
 from tests.reward_fns.trainers import installed
 from tests.synthesis.fake_endpoint import endpoint, said
-from tests.training.conftest import tokenizer_folder  # noqa: F401
-from tests.training.runs.conftest import tiny_model  # noqa: F401
 
 PROMPT = 'from typing import List\n\n\ndef double(x: int) -> int:\n    """ Twice x.\n    """\n'
 RIGHT = "    return 2 * x\n"
@@ -270,15 +268,3 @@ def test_without_anything_to_evaluate_it_says_so(cli):
     assert done.returncode == 2 and "give benchmarks, and --model, --endpoint or --completions" in done.stderr
     done = cli("evaluate", "humanevil", "--completions", "x.jsonl")
     assert done.returncode == 2 and "no benchmark 'humanevil': give one of humaneval, humaneval+" in done.stderr
-
-
-@pytest.mark.training
-def test_a_real_engine_goes_on_from_the_prompt(cli, jsonl, tmp_path, tiny_model):  # noqa: F811
-    data = jsonl("he.jsonl", [row(number, PROMPT.replace("Twice", f"{number}: twice")) for number in range(3)])
-    done = cli("evaluate", "humaneval", "--data", f"humaneval={data}", "--model", f"small={tiny_model}", "--base",
-               "--device", "cpu", "--max-new-tokens", 16, "--require", "none", timeout=240)  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    kept = read(tmp_path / "runs/evaluate/small/humaneval/results.jsonl")
-    assert sorted(row["id"] for row in kept) == ["HumanEval/0", "HumanEval/1", "HumanEval/2"]
-    assert all("def double(x: int) -> int:" in row["program"] for row in kept)
-    assert "greedy, base-model prompts: small" in done.stdout
