@@ -114,6 +114,7 @@ asyncio.run(main())
     assert longest < whole / 2
 
 
+@pytest.mark.alone  # forks this process, which has threads of pytest-xdist in the other part of the tests
 def test_a_forked_child_scores_as_well():
     assert PassRate()(PROBLEM, RIGHT).value == 1.0
     child = os.fork()

@@ -49,6 +49,7 @@ def tree(pid: int) -> list[psutil.Process]:
     return psutil.Process(pid).children(recursive=True)
 
 
+@pytest.mark.alone  # forks this process, which has threads of pytest-xdist in the other part of the tests
 def test_a_fork_may_not_use_the_sandbox_and_does_not_disturb_it() -> None:
     with Sandbox(workers=2) as sandbox:
         waiting = threading.Thread(target=lambda: sandbox.run("import time\ntime.sleep(0.5)\n" + RIGHT, ADD))

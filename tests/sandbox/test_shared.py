@@ -116,7 +116,7 @@ def test_64_threads(sandbox: SharedSandbox) -> None:
         assert list(passed) == [bool(i % 2) for i in range(256)]
 
 
-@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+@pytest.mark.parametrize("method", [pytest.param("fork", marks=pytest.mark.alone), "spawn", "forkserver"])
 def test_children_find_it(sandbox: SharedSandbox, method: Any) -> None:
     context = multiprocessing.get_context(method)
     queue = context.Queue()
@@ -127,6 +127,7 @@ def test_children_find_it(sandbox: SharedSandbox, method: Any) -> None:
     assert sandbox.run(PROGRAM, TESTS).passed, "the child's end disturbed the parent"
 
 
+@pytest.mark.alone  # forks this process, which has threads of pytest-xdist in the other part of the tests
 def test_a_client_used_on_both_sides_of_a_fork(sandbox: SharedSandbox) -> None:
     children = []
     for number in range(4):
