@@ -9,8 +9,9 @@ Hostile input: programs run in the sandbox only; a row of any shape is a result 
 from __future__ import annotations
 
 import asyncio
-import time
+import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from acecoder_rl.jobs import Bad, Job, iter_jobs
 from acecoder_rl.problems import Tests
-from acecoder_rl.records import InputError, check_readable
+from acecoder_rl.records import InputError, check_readable, count_rows, iter_rows
 from acecoder_rl.results import Results
 from acecoder_rl.rollouts.log import RolloutLog
 from acecoder_rl.rollouts.rows import Rollout
@@ -52,6 +53,8 @@ class ScoreOptions:
         overwrite: drop an earlier output.
         strict: stop at the first bad row.
         rollouts: folder of a rollout log to write as well; None for none.
+        shard: (2, 3) scores the second third of the rows; the outputs of all shards, one behind the other, are the
+            output of the whole.
     """
 
     source: Path
@@ -68,12 +71,17 @@ class ScoreOptions:
     overwrite: bool = False
     strict: bool = False
     rollouts: Path | None = None
+    shard: tuple[int, int] | None = None
 
     def settings(self) -> dict[str, Any]:
         """What a resumed run must share with the one before."""
         kept = asdict(self)
         for name in ("output", "workers", "resume", "overwrite", "strict", "rollouts"):
             del kept[name]
+        if self.shard is None:
+            del kept["shard"]  # outputs begun before there were shards can be resumed
+        else:
+            kept["shard"] = "{}/{}".format(*self.shard)
         kept["limits"] = asdict(Limits(**self.limits))
         kept["limits_given"] = sorted(self.limits)  # the others give way to a problem's own
         kept["preload"] = list(self.preload)
@@ -93,6 +101,7 @@ def score(options: ScoreOptions, on_row: OnRow | None = None) -> tuple[Summary, 
     for path in (options.source, options.problems):
         if path is not None:
             check_readable(path)
+    rows = shard_rows(options)
     try:
         limits, settings = Limits(**options.limits), options.settings()
         results = Results(options.output, settings, resume=options.resume, overwrite=options.overwrite)
@@ -111,16 +120,35 @@ def score(options: ScoreOptions, on_row: OnRow | None = None) -> tuple[Summary, 
             for bad in results.earlier_bad():
                 summary.add_bad(bad)
             if not results.finished:
-                asyncio.run(_Run(sandbox, options, results, summary, on_row, log=log).all())
+                asyncio.run(_Run(sandbox, options, results, summary, on_row, rows, log).all())
             results.finish(result_schema)
         finally:
             results.close()
             if log is not None:
                 log.close()
-    if not summary.rows:
+    if not summary.rows and (rows is None or rows or summary.bad):
         why = f"{summary.bad[0]['where']} {summary.bad[0]['reason']}" if summary.bad else "it is empty"
         raise InputError(f"{options.source}: no row could be scored: {why}")
     return summary, sandbox.isolation
+
+
+def shard_rows(options: ScoreOptions) -> range | None:
+    """The numbers of the rows to score; None for all of them. The last shard goes on to the end of the file.
+
+    Raises:
+        InputError: the shard does not exist, or there is no file to count the rows of.
+    """
+    if options.shard is None:
+        return None
+    number, of = options.shard
+    if not 1 <= number <= of:
+        raise InputError(f"--shard {number}/{of}: give 1/{max(of, 1)} to {max(of, 1)}/{max(of, 1)}")
+    if str(options.source) == "-":
+        raise InputError("--shard needs a file whose rows can be counted, and stdin cannot: give FILE")
+    rows = count_rows(options.source)
+    if rows is None:
+        rows = sum(1 for _ in iter_rows(options.source))
+    return range(rows * (number - 1) // of, rows * number // of if number < of else sys.maxsize)
 
 
 class _Window:
@@ -162,15 +190,18 @@ class _Run:
     results: Results
     summary: Summary
     on_row: OnRow | None
+    rows: range | None = None  # all of them
     log: RolloutLog | None = None
 
     async def all(self) -> None:
         options = self.options
         processes = self.sandbox.limits.processes
+        after = self.results.last
+        if self.rows is not None:
+            after = max(after, (self.rows.start - 1, sys.maxsize))
         jobs = iter_jobs(
-            options.source, options.problems, options.completion_field, options.id_field, processes,
-            after=self.results.last,
-        )  # fmt: skip
+            options.source, options.problems, options.completion_field, options.id_field, processes, after=after
+        )
         self._window = _Window(self.sandbox.workers)
         self._loop = asyncio.get_running_loop()
         self._started: asyncio.Queue[tuple[Job | Bad, asyncio.Future[Verdict] | None] | BaseException | None]
@@ -188,6 +219,10 @@ class _Run:
     def _read(self, jobs: Iterator[Job | Bad]) -> None:
         try:
             for job in jobs:
+                if self.rows is not None and job.row < self.rows.start:
+                    continue  # a bad row before them
+                if self.rows is not None and job.row >= self.rows.stop:
+                    break
                 if not self._window.enter(job.size):
                     return
                 self._tell(self._start, job)

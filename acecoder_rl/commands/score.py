@@ -24,7 +24,9 @@ acecoder-rl score answers.parquet --problems problems.jsonl -o verdicts.parquet 
 
 cat answers.jsonl | acecoder-rl score - -o - > verdicts.jsonl
 
-acecoder-rl score answers.jsonl -o generous.jsonl --test-seconds 10 --memory-mb 4096"""
+acecoder-rl score answers.jsonl -o generous.jsonl --test-seconds 10 --memory-mb 4096
+
+acecoder-rl score answers.jsonl -o part2.jsonl --shard 2/3"""
 
 
 def score(
@@ -62,6 +64,13 @@ def score(
     strict: Annotated[bool, typer.Option("--strict", help="Stop at the first bad row.")] = False,
     summary_path: Annotated[
         Path | None, typer.Option("--summary", metavar="FILE", help="The summary as JSON, too.")
+    ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            metavar="I/N",
+            help="The I-th of N equal parts of the rows, from 1; the outputs of all, joined by cat, are the whole's.",
+        ),
     ] = None,
     rollouts: Annotated[
         Path | None,
@@ -126,11 +135,11 @@ def score(
     options = ScoreOptions(
         source, output, problems, completion_field, id_field,
         {name: value for name, value in given.items() if value is not None},
-        require, python, tuple(preload or ()), workers, resume, overwrite, strict, rollouts,
+        require, python, tuple(preload or ()), workers, resume, overwrite, strict, rollouts, _shard(shard),
     )  # fmt: skip
     started = time.perf_counter()
     with errors_told(hint="--resume goes on with it" if output is not None and str(output) != "-" else ""):
-        with _progress(source) as on_row:
+        with _progress(source, shard) as on_row:
             summary, jail = run_score(options, on_row)
         if summary_path is not None:
             told = {**summary.to_dict(), "jail": jail, "settings": options.settings()}
@@ -140,8 +149,17 @@ def score(
             console().print(f"bad rows are in {output}.bad.jsonl", markup=False, highlight=False)
 
 
+def _shard(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    number, slash, of = text.partition("/")
+    if not (slash and number.isdecimal() and of.isdecimal()):
+        raise typer.BadParameter(f"{text!r} is not I/N, such as 2/3", param_hint="--shard")
+    return int(number), int(of)
+
+
 @contextmanager
-def _progress(source: Path) -> Iterator[OnRow]:
+def _progress(source: Path, shard: str | None) -> Iterator[OnRow]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
     from acecoder_rl.records import count_rows
@@ -154,7 +172,7 @@ def _progress(source: Path) -> Iterator[OnRow]:
     )  # fmt: skip
     # Only for a person: in a log the summary says it all.
     with Progress(*columns, console=shown, disable=not shown.is_terminal, transient=True) as progress:
-        total = count_rows(source) if shown.is_terminal else None
+        total = count_rows(source) if shown.is_terminal and not shard else None
         task = progress.add_task("rows", total=total, told="")
 
         def on_row(row: int, summary: Summary) -> None:
