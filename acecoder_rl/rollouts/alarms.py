@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy
 
-from acecoder_rl.rollouts.index import NAMES, Index
+from acecoder_rl.rollouts.index import Index
+from acecoder_rl.rollouts.parts import NAMES
 
 WINDOW = 5  # steps before and after
 RISE = 0.1  # of the pass rate, from one window to the next

@@ -11,28 +11,23 @@ from __future__ import annotations
 import json
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy
 import pyarrow
-import pyarrow.compute as compute
 import pyarrow.parquet as parquet
 
 from acecoder_rl.records import InputError
 from acecoder_rl.rollouts import shards, steps
-from acecoder_rl.rollouts.rows import SMALL
-from acecoder_rl.rollouts.suspects import FLAGS
+from acecoder_rl.rollouts.parts import COUNTS, NAMES, NUMBERS, Part, empty, read_part, search
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-NUMBERS = ("time", "reward", "pass_rate", "holdout_pass_rate", "seconds")
-COUNTS = ("seq", "step", "sample", "tests_count", "timeouts", "length")
 SORTS = ("time", "step", "reward", "pass_rate", "holdout_pass_rate", "length", "seconds")
 GROUPS_KEPT = 8  # decoded row groups: those that somebody is looking at
-NAMES = list(FLAGS)
 
 
 @dataclass(frozen=True)
@@ -61,17 +56,6 @@ class Filter:
     repeated: bool = False
 
 
-@dataclass
-class _Part:
-    """A shard's small columns."""
-
-    shard: shards.Shard
-    columns: dict[str, numpy.ndarray]
-    problems: list[str]
-    dropped: int
-    found: OrderedDict[str, numpy.ndarray] = field(default_factory=OrderedDict)  # searched text -> rows
-
-
 class Index:
     """The rows of a log, oldest shard first.
 
@@ -92,10 +76,10 @@ class Index:
         self.name = folder.absolute().name
         self.version = 0
         self.unreadable: dict[str, str] = {}
-        self.columns: dict[str, numpy.ndarray] = _empty()
+        self.columns: dict[str, numpy.ndarray] = empty()
         self.problems: list[str] = []
-        self._parts: dict[shards.Shard, _Part] = {}
-        self._order: list[_Part] = []
+        self._parts: dict[shards.Shard, Part] = {}
+        self._order: list[Part] = []
         self._starts = numpy.zeros(1, int)  # of each part's rows
         self._steps_state: object = None
         self._groups: OrderedDict[tuple[shards.Shard, int], pyarrow.Table] = OrderedDict()
@@ -125,7 +109,7 @@ class Index:
                 return
             for shard in new:
                 try:
-                    self._parts[shard] = _read(self.folder, shard)
+                    self._parts[shard] = read_part(self.folder, shard)
                 except FileNotFoundError:  # joined or deleted since it was listed: seen at the next refresh
                     continue
                 except (OSError, pyarrow.ArrowException, KeyError) as error:
@@ -142,7 +126,7 @@ class Index:
         for part in self._order:
             own = numpy.array([names.setdefault(name, len(names)) for name in part.problems] or [0], numpy.int32)
             codes.append(own[part.columns["problem"]])
-        columns = _empty()
+        columns = empty()
         if self._order:
             for name in columns:
                 if name in self._order[0].columns:
@@ -202,7 +186,7 @@ class Index:
                 continue
             if text not in part.found:
                 try:
-                    part.found[text] = _search(self.folder / part.shard.name, text)
+                    part.found[text] = search(self.folder / part.shard.name, text)
                 except FileNotFoundError:
                     continue
                 if len(part.found) > 8:
@@ -288,42 +272,3 @@ class Index:
         rewards = columns["reward"][rows]
         least, greatest = numpy.minimum.reduceat(rewards, starts), numpy.maximum.reduceat(rewards, starts)
         return rows[starts], numpy.diff(numpy.r_[starts, len(rows)]), least, greatest
-
-
-def _empty() -> dict[str, numpy.ndarray]:
-    columns = {name: numpy.zeros(0) for name in NUMBERS} | {name: numpy.zeros(0, numpy.int32) for name in COUNTS}
-    columns |= {name: numpy.zeros(0, bool) for name in ("truncated", "eval", "repeated")}
-    return columns | {name: numpy.zeros(0, numpy.int32) for name in ("flags", "problem", "part")}
-
-
-def _read(folder: Path, shard: shards.Shard) -> _Part:
-    with parquet.ParquetFile(folder / shard.name) as file:
-        table = file.read(columns=list(SMALL), use_threads=False)
-        metadata = file.schema_arrow.metadata or {}
-    columns: dict[str, numpy.ndarray] = {}
-    for name in NUMBERS:
-        columns[name] = table[name].to_numpy().astype(float)
-    for name in COUNTS:
-        columns[name] = compute.fill_null(table[name], -1).to_numpy().astype(numpy.int32)
-    columns["truncated"] = table["truncated"].to_numpy()
-    columns["eval"] = compute.equal(table["mode"], "eval").to_numpy()
-    texts = table["flags"].combine_chunks().dictionary_encode()
-    bits = [
-        sum(1 << NAMES.index(flag) for flag in text.split(",") if flag in FLAGS)
-        for text in texts.dictionary.to_pylist()
-    ]
-    columns["flags"] = numpy.array(bits or [0], numpy.int32)[texts.indices.to_numpy()]
-    problems = table["problem"].combine_chunks().dictionary_encode()
-    columns["problem"] = problems.indices.to_numpy().astype(numpy.int32)
-    dropped = int(metadata.get(b"acecoder_rl.dropped", b"0"))
-    return _Part(shard, columns, problems.dictionary.to_pylist(), dropped)
-
-
-def _search(path: Path, text: str) -> numpy.ndarray:
-    """Which rows have a text, in any case, in their completion or question."""
-    with parquet.ParquetFile(path) as file:
-        table = file.read(columns=["completion", "question"])
-    found = numpy.zeros(len(table), bool)
-    for name in ("completion", "question"):
-        found |= compute.match_substring(table[name], text, ignore_case=True).to_numpy()
-    return found

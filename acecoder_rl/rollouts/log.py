@@ -163,11 +163,11 @@ class RolloutLog:
         if self._owner != os.getpid():
             return  # a forked child: the rows are its parent's
         with self._changed:
-            self._closed = True
+            told, self._closed = self._closed, True
             self._changed.notify_all()
         if self._thread is not None:
             self._thread.join(END_SECONDS)
-        if self.dropped:
+        if self.dropped and not told:
             _tell(f"{self.dropped} rollouts of process {os.getpid()} are not in {self.folder}")
 
     def _start(self) -> None:
