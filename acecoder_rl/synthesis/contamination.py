@@ -5,9 +5,9 @@ Covers: `Benchmarks`: a seed whose instruction or program has N words in a row i
     strings count, punctuation does not. HumanEval and MBPP by name, any JSONL, JSON, Parquet or .jsonl.gz file, any
     dataset of the Hub.
 Does not cover: the same problem in other words.
-N words in a row is DeepSeek-Coder's rule (Guo et al. 2024, section 2.3), also its N = 10, and what texts below N words
-are held to. Runs that several tasks of a benchmark share ("for i in range len n for j in range") are idioms and tell
-nothing, nor do runs of numbers with less than two other words.
+N words in a row is DeepSeek-Coder's rule (Guo et al. 2024), also its N = 10, and what shorter texts are held to. Runs
+that several tasks of a benchmark share ("for i in range len n for j in range") are idioms and tell nothing, nor do runs
+of numbers with less than two other words.
 """
 
 from __future__ import annotations

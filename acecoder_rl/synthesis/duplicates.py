@@ -17,7 +17,7 @@ from hashlib import blake2b
 from typing import Any
 from zlib import crc32
 
-SHINGLE = 5  # tokens, as in the near-deduplication of The Stack (Kocetkov et al. 2022)
+SHINGLE = 5  # tokens, as BigCode has it (huggingface.co/blog/dedup)
 PERMUTATIONS = 64
 # Of false positives and false negatives, to choose the bands: false positives cost a comparison, others a duplicate.
 # At a threshold of 0.8 this finds 95 % of the pairs that are just as alike, and 99.9 % of those at 0.9.

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import heapq
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
 
-from acecoder_rl.synthesis.report_numbers import paths_so_far, rows_so_far
+from acecoder_rl.synthesis.report_numbers import rows_so_far
 
 LONGEST = 6000  # characters of a text
 PROGRAMS = 16  # of a question
@@ -41,7 +42,7 @@ def examples(folder: Path, count: int, seed: int) -> list[Row]:
     _add(found, folder, "verify", _verify)
     _add(found, folder, "sample", _sample)
     for stage in DROPPING:
-        _add(found, folder, stage, lambda row, stage=stage: _dropped(row, stage), "dropped")
+        _add(found, folder, stage, partial(_dropped, stage), "dropped")
     return [_cut(each) for each in found.values()]
 
 
@@ -61,14 +62,10 @@ def _chosen(folder: Path, stage: str, kind: str, count: int, seed: int) -> list[
     return heapq.nsmallest(count, names, key=rank)
 
 
-def _add(found: dict[str, Row], folder: Path, stage: str, told: Any, kind: str = "part") -> None:
+def _add(found: dict[str, Row], folder: Path, stage: str, told: Callable[[Row], Row], kind: str = "part") -> None:
     """Take in the rows of a stage."""
-    import pyarrow.parquet
-
-    if not found:
-        return
-    for path in paths_so_far(folder, stage, kind):
-        for row in pyarrow.parquet.read_table(path, filters=[("id", "in", list(found))]).to_pylist():
+    for row in rows_so_far(folder, stage, None, kind) if found else ():
+        if row["id"] in found:
             found[row["id"]] |= told(row)
 
 
@@ -108,7 +105,7 @@ def _sample(row: Row) -> Row:
     }
 
 
-def _dropped(row: Row, stage: str) -> Row:
+def _dropped(stage: str, row: Row) -> Row:
     detail = json.loads(row["detail"])
     told: Row = {"outcome": f"{stage}: {row['reason']}"}
     if tests := detail.get("tests"):

@@ -91,8 +91,8 @@ def paths_so_far(folder: Path, name: str, kind: str = "part") -> Iterator[Path]:
         yield folder / name / f"{kind}-{number:05}.parquet"
 
 
-def rows_so_far(folder: Path, name: str, columns: Sequence[str], kind: str = "part") -> Iterator[dict[str, Any]]:
-    """Some columns of what a stage has written."""
+def rows_so_far(folder: Path, name: str, columns: Sequence[str] | None, kind: str = "part") -> Iterator[dict[str, Any]]:
+    """What a stage has written, or some columns of it."""
     for path in paths_so_far(folder, name, kind):
         yield from read_part(path, columns)
 
