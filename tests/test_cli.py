@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -47,16 +47,17 @@ def test_a_host_below_the_required_isolation_ends_with_1(cli, jsonl, tmp_path):
     assert accepted.returncode == 0 and "jail: none" in accepted.stderr
 
 
-@pytest.mark.alone
 def test_help_is_quick_and_light(cli):
     code = "import sys, acecoder_rl.cli, reward_fns; print(*{m.split('.')[0] for m in sys.modules})"
     loaded = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout.split()
     assert not {"torch", "ray", "pyarrow", "pytest", "numpy", "vllm"} & set(loaded)
-    started = time.perf_counter()
+    before = os.times()
     done = cli("--help")
-    assert time.perf_counter() - started < 3  # well under one on an idle machine
+    after = os.times()
+    # CPU time: the wall clock of a machine that also does other work says nothing.
+    assert after.children_user + after.children_system - before.children_user - before.children_system < 2
     assert done.returncode == 0 and "acecoder-rl score answers.jsonl" in done.stdout
     for command in (["score"], ["doctor"], ["bench", "sandbox"]):
         assert cli(*command, "--help").returncode == 0

@@ -52,6 +52,7 @@ def tree(pid: int) -> list[psutil.Process]:
 @pytest.mark.alone  # forks this process, which has threads of pytest-xdist in the other part of the tests
 def test_a_fork_may_not_use_the_sandbox_and_does_not_disturb_it() -> None:
     with Sandbox(workers=2) as sandbox:
+        assert sandbox.run(RIGHT, ADD).passed  # what is imported late is: no lock of an import is taken in the fork
         waiting = threading.Thread(target=lambda: sandbox.run("import time\ntime.sleep(0.5)\n" + RIGHT, ADD))
         waiting.start()
         child = os.fork()
@@ -108,7 +109,7 @@ def test_ctrl_c_ends_what_runs(wait: str) -> None:
         "    except KeyboardInterrupt:\n"
         "        begun = time.monotonic()\n"
         "        assert sandbox.run(RIGHT, ADD).passed\n"  # and the queue is empty: nothing is ahead of it
-        "        assert time.monotonic() - begun < 2\n"
+        "        assert time.monotonic() - begun < 20\n"
         "        raise\n"
     )
     assert process.stdout
@@ -116,7 +117,7 @@ def test_ctrl_c_ends_what_runs(wait: str) -> None:
     time.sleep(0.5)
     workers = tree(process.pid)
     process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=20)
+    _, stderr = process.communicate(timeout=60)  # all that waits would take 150 s
     assert stderr.rstrip().endswith("KeyboardInterrupt"), stderr
     assert workers and not psutil.wait_procs(workers, timeout=5)[1]
 
