@@ -266,6 +266,7 @@ class PolicyLogging(Logging):
     """Logging of a run that samples completions.
 
     Attributes:
+        folder, tensorboard, wandb_project: as those of Logging.
         rollouts: keep every completion with its tests in <folder>/rollouts, for `acecoder-rl rollouts <folder>`.
         rollouts_mb: that they may take, MiB; beyond it, the older ones are thinned out.
     """
