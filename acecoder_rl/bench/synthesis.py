@@ -115,8 +115,10 @@ def scoring(questions: int, programs: int = PROGRAMS, workers: int | None = None
 def _base(workload: Workload) -> tuple[Workload, list[int]]:
     """What the sandbox runs alone: of some questions the same that the stages run, the oracle's programs last; and the
     numbers of the others in `workload`."""
-    # Not the first quarter: some functions take longer than others.
-    numbers = [at for at, program in enumerate(workload.programs) if program.problem % BASE_EVERY == 0]
+    # Of all functions alike: some take many times as long as others.
+    questions = sorted(range(len(workload.problems)), key=lambda question: workload.problems[question].name)
+    chosen = set(questions[::BASE_EVERY])
+    numbers = [at for at, program in enumerate(workload.programs) if program.problem in chosen]
     samples = [workload.programs[at] for at in numbers]
     first = {program.problem: program for program in reversed(samples)}
     runs = [

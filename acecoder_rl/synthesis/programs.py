@@ -9,6 +9,7 @@ Hostile input: programs run in the sandbox only. A test that passed on the progr
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Annotated, Any, Self
@@ -25,6 +26,7 @@ from acecoder_rl.training.recipe import Above0To1, Positive, Section, Text
 if TYPE_CHECKING:
     from acecoder_rl.sandbox.calls import Calls
 
+LEAST_IN_FLIGHT, IN_FLIGHT_A_WORKER = 32, 4
 LEAD = "Here is a Python program that solves the problem and passes its tests:\n\n```python\n"
 
 
@@ -93,11 +95,16 @@ class Runs:
     def __init__(self, sandbox: Calls) -> None:
         self._sandbox = sandbox
         self._futures: list[Future[Verdict]] = []
+        # Who hands over hundreds at once keeps the interpreter from the sandbox's own thread meanwhile, and its workers
+        # wait for it.
+        self._room = threading.Semaphore(max(LEAST_IN_FLIGHT, IN_FLIGHT_A_WORKER * getattr(sandbox, "workers", 1)))
 
     def start(self, program: str, tests: Tests, **options: Any) -> Future[Verdict]:
-        """Hand a program over; `options` as of `Sandbox.run`."""
+        """Hand a program over, when few enough are under way; `options` as of `Sandbox.run`."""
+        self._room.acquire()
         future = self._sandbox.submit(program, tests, **options)
         self._futures.append(future)
+        future.add_done_callback(lambda _: self._room.release())
         return future
 
     def __enter__(self) -> Self:
