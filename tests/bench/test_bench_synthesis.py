@@ -39,7 +39,7 @@ def test_the_ratio_counts_every_run_and_compares_every_verdict(monkeypatch):
     def phase(name, work, workers):
         count = len(work.programs)
         cpu = 1.0 + {"sandbox": 0.1 * count, "synthesis": 0.4 * count}[name]
-        outcomes = [b"\1" if name == "sandbox" or number else b"\0" for number in range(count)]
+        outcomes = [b"\1" if name == "sandbox" or number % 2 else b"\0" for number in range(count)]
         return Phase(cpu, next(seconds[name]) if count else 0.0, outcomes, "namespaces", 0)
 
     monkeypatch.setattr(bench, "run_phase", phase)
@@ -48,7 +48,7 @@ def test_the_ratio_counts_every_run_and_compares_every_verdict(monkeypatch):
     # 3.2 runs a second, and alone 8 and 2, which are 3.2 a second together.
     assert figures["rate"] == pytest.approx(1.0) and figures["samples_rate"] == pytest.approx(0.5)
     assert figures["cpu"] == pytest.approx(0.1 / 0.2)
-    assert figures["differing"] == 1
+    assert figures["differing"] == 2  # of the two questions' four programs each second one
 
 
 @pytest.mark.slow
