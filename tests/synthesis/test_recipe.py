@@ -5,12 +5,16 @@ Does not cover: what the fields do.
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
+from acecoder_rl.synthesis import imagine
 from acecoder_rl.synthesis.models import Endpoint, Engine
 from acecoder_rl.synthesis.recipe import load
 from acecoder_rl.training.load import resolved_yaml
 from acecoder_rl.training.recipe import RecipeError
+from tests.conftest import REPOSITORY
 
 GOOD = """\
 models:
@@ -93,3 +97,21 @@ def test_values_from_the_command_line(recipe):
         load(path, ["foldr=x"])
     with pytest.raises(RecipeError, match=r"--set sample\.n=0: sample\.n is 0: give a whole number of at least 1"):
         load(path, ["sample.n=0"])
+
+
+def test_the_shipped_recipe_and_what_its_comments_offer(recipe, monkeypatch):
+    monkeypatch.chdir(REPOSITORY)
+    shipped = load("recipes/synthesize.yaml")
+    assert shipped.folder == "runs/synthesize" and shipped.asked("imagine")["small"].device == "cpu"
+    imagine.prompts_of(shipped.imagine)  # the prompt file is there, with its placeholders
+    text = (REPOSITORY / "recipes" / "synthesize.yaml").read_text()
+    offered = re.sub(r"(?m)^  # (?=(?:gpt|oracle_32b):|  \w+: |benchmarks:|tests:|cluster:|- \{)", "  ", text)
+    offered = offered.replace("  sources: starter:seeds", "  sources:")
+    assert offered.count("\n  # ") < text.count("\n  # ") - 12
+    loaded = load(recipe(offered))
+    assert [loaded.models[name].model for name in ("gpt", "oracle_32b")] == [
+        "gpt-4o-mini",
+        "Qwen/Qwen2.5-Coder-32B-Instruct",
+    ]
+    assert [source.filter for source in loaded.seeds.sources] == ["oss", "evol", "stack"]
+    assert loaded.imagine.tests == 20 and loaded.sandbox.cluster == "auto"
