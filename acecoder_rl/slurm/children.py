@@ -18,7 +18,9 @@ from pathlib import Path
 
 import psutil
 
-from acecoder_rl.training.launch import KEPT, RUN, end_with_us, with_token
+from acecoder_rl.training.launch import KEPT, LIBC, RUN, with_token
+
+SET_PDEATHSIG = 1  # of prctl
 
 
 class Child:
@@ -28,9 +30,16 @@ class Child:
         command: to run.
         environment: its whole environment, to which the mark is added.
         log: where its output is added; None = to ours.
+        orphaned: the signal that it gets when this process is killed.
     """
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str], log: Path | None = None) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        log: Path | None = None,
+        orphaned: signal.Signals = signal.SIGTERM,
+    ) -> None:
         self._token = uuid.uuid4().hex
         with contextlib.ExitStack() as stack:
             out = stack.enter_context(log.open("ab")) if log else None
@@ -41,7 +50,7 @@ class Child:
                 stderr=subprocess.STDOUT if out else None,
                 env={**environment, **KEPT, RUN: self._token},
                 start_new_session=True,  # signals of Slurm's and of the terminal are ours to pass on
-                preexec_fn=end_with_us,
+                preexec_fn=lambda: LIBC.prctl(SET_PDEATHSIG, orphaned),
             )
 
     def end(self, seconds: float) -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import socket
 import sys
 import tempfile
@@ -37,6 +38,7 @@ PORTS = (
 LONGEST_TEMP = 24
 # Ray gives itself 30 s to come up, which is not enough where Python starts slowly.
 TRIES = 4
+PATIENCE = {"RAY_raylet_start_wait_time_s": "120"}
 UP = "ray_current_cluster"  # written by Ray when all of it runs on this node; holds the cluster's address
 SAYS_WHY = re.compile(r"(\w+) \[exit code=(-?\d+)\]")
 LOGS = ("raylet.out", "raylet.err", "gcs_server.out", "gcs_server.err")
@@ -107,7 +109,8 @@ class RayNode:
         self._tries += 1
         self._temp = Path(tempfile.mkdtemp(prefix=self._prefix, dir=_short_temp()))
         command = [sys.executable, "-m", "ray.scripts.scripts", "start", f"--temp-dir={self._temp}", *self._arguments]
-        self._child = Child(command, self._environment, self._log)
+        # SIGKILL: its daemons have the same from it, and it would take a minute over ending them one by one.
+        self._child = Child(command, self._environment, self._log, orphaned=signal.SIGKILL)
 
     def _why(self) -> str:
         """As far as it says."""
@@ -138,7 +141,7 @@ def environment(here: str, token: str, device: str) -> dict[str, str]:
         found.pop("CUDA_VISIBLE_DEVICES", None)
     ours = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token, "RAY_START_HOOK": f"{__name__}.without_client"}
     # Gloo looks its own address up by the host's name, which many clusters map to 127.0.1.1.
-    defaults = {**RAY, **({"GLOO_SOCKET_IFNAME": name} if (name := _interface(here)) else {})}
+    defaults = {**RAY, **PATIENCE, **({"GLOO_SOCKET_IFNAME": name} if (name := _interface(here)) else {})}
     return {**defaults, **found, **ours}
 
 

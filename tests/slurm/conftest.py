@@ -59,7 +59,7 @@ def sbatch(slurm: Cluster, tmp_path: Path) -> Iterator[Callable[..., str]]:
 def finished(slurm: Cluster, tmp_path: Path) -> Callable[..., tuple[str, str]]:
     """Waits for a job; its state (COMPLETED, FAILED, ...) and exit code, and all its output."""
 
-    def wait(number: str, seconds: float = 400) -> tuple[str, str]:
+    def wait(number: str, seconds: float = 900) -> tuple[str, str]:
         end = time.monotonic() + seconds
         while (job := slurm.job(number))["JobState"] in GOING_ON:
             assert time.monotonic() < end, f"{job}\n{output(tmp_path)}"
@@ -73,7 +73,7 @@ def finished(slurm: Cluster, tmp_path: Path) -> Callable[..., tuple[str, str]]:
 def said(slurm: Cluster, tmp_path: Path) -> Callable[[str, str], None]:
     """Waits until a job has said something; it may not end before."""
 
-    def wait(number: str, words: str, seconds: float = 400) -> None:
+    def wait(number: str, words: str, seconds: float = 900) -> None:
         end = time.monotonic() + seconds
         file = tmp_path / f"job-{number}"
         while True:
