@@ -7,7 +7,7 @@ Covers: `Benchmarks`: a seed whose instruction or program has N words in a row i
 Does not cover: the same problem in other words.
 N words in a row is DeepSeek-Coder's rule (Guo et al. 2024), also its N = 10, and what shorter texts are held to. Runs
 that several tasks of a benchmark share ("for i in range len n for j in range") are idioms and tell nothing, nor do runs
-of numbers with less than two other words.
+of numbers and single letters with less than two other words.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from acecoder_rl.training.recipe import RecipeError, Section, Source, Text
 from acecoder_rl.training.sources import Reader, is_hub_id
 
 IDIOM = 3  # tasks of a benchmark that share a run which then tells nothing
-WORDS = 2  # of a run that are no numbers, at least
+WORDS = 2  # of a run that are neither numbers nor single letters, at least
 FEWEST = 3  # words of a text that is looked for as a whole
 IDS = ("task_id", "id", "name", "question_id")
 # Columns that are not the benchmark's own words.
@@ -118,10 +118,10 @@ class Benchmarks:
         return None
 
     def _telling(self, words: list[str]) -> Iterator[str]:
-        """The runs of words, but for those of numbers."""
-        numbers = [word.isdigit() for word in words]
+        """The runs of words, but for those of numbers and letters."""
+        short = [len(word) == 1 or word.isdigit() for word in words]
         for start in range(len(words) - self.ngram + 1):
-            if sum(islice(numbers, start, start + self.ngram)) <= self.ngram - WORDS:
+            if sum(islice(short, start, start + self.ngram)) <= self.ngram - WORDS:
                 yield " ".join(words[start : start + self.ngram])
 
 

@@ -26,7 +26,7 @@ TASKS = [
         "                break\n        else:\n            lorries.append([weight])\n    return lorries\n",
         "test_list": ["assert lorries([30, 20, 10], 40) == [[30, 10], [20]] and lorries([], 5) == []"],
     },
-    {"task_id": "Own/1", "text": "Reverse every second word.", "numbers": "1 2 3 4 5 6 7 8 9 10 11 12 13 14 15"},
+    {"task_id": "Own/1", "text": "Reverse every second word.", "numbers": "1 2 3 4 5 6 7 8 9 10 11 12 13 14 15", "letters": "a b c d e f g h i j k l"},
     *(
         {"task_id": f"Own/{number}", "code": f"def g{number}(n):\n    for i in range(len(n)):\n        for j in range(i + 1, len(n)):\n            return n[i]"}
         for number in (2, 3, 4)
@@ -70,6 +70,7 @@ def test_found(own, text, task):
         # Three tasks have this, nobody owns it.
         "for i in range(len(n)):\n        for j in range(i + 1, len(n)):\n            return n[i]",
         "[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]",
+        "list('a b c d e f g h i j k l'.split())",
         "Do reverse every second word.",
         "",
     ],
