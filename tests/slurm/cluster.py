@@ -103,7 +103,7 @@ class Cluster:
                     found.append(process)
         return found
 
-    def left(self, number: str, seconds: float = 20) -> list[str]:
+    def left(self, number: str, seconds: float = 60) -> list[str]:
         """What is still there of a job that has ended, a little later: some end by seeing that others have."""
         with contextlib.suppress(TimeoutError):
             _until(lambda: not self.processes(number), seconds)
