@@ -257,15 +257,12 @@ def test_many_threads(sandbox):
 def test_a_worker_killed_once_is_nothing_and_twice_is_an_error():
     import psutil
 
-    before = {child.pid for child in psutil.Process().children()}
-
     def processes():
         """The worker and all below it; [] while there is none."""
         try:
-            mine = [child for child in psutil.Process().children() if child.pid not in before]
-            mine = [child for child in mine if child.status() != psutil.STATUS_ZOMBIE]
-            return [*mine, *(below for worker in mine for below in worker.children(recursive=True))]
-        except psutil.NoSuchProcess:
+            worker = psutil.Process(sandbox._dispatcher.workers[-1].process.pid)
+            return [] if worker.status() == psutil.STATUS_ZOMBIE else [worker, *worker.children(recursive=True)]
+        except (IndexError, psutil.NoSuchProcess):
             return []
 
     def kill_worker_while_it_runs():

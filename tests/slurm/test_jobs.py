@@ -17,6 +17,8 @@ from tests.slurm.conftest import output
 from tests.training.runs.looks import reports
 
 TWO_NODES = ("--nodes=2", "--gpus-per-node=1", "--mem=2G")
+pytestmark = pytest.mark.alone
+slow = pytest.mark.slow
 LOST = 120  # seconds in which a job whose node is lost has ended
 
 
@@ -50,9 +52,13 @@ def quick(tmp_path: Path) -> Callable[..., Path]:
     ("node", "victim", "cause"),
     [
         ("n2", "raylet/raylet", "node n2 is lost: Ray ended on this node: its raylet ended with -9"),
-        ("n2", "ray.scripts.scripts start", "node n2 is lost: Ray ended on this node: killed by signal 9"),
-        ("n2", "acecoder_rl.slurm", "node n2 is lost: its process was killed"),
-        ("n1", "gcs_server", "node n1 is lost: Ray ended on this node: its gcs_server ended with -9"),
+        pytest.param(
+            "n2", "ray.scripts.scripts start", "node n2 is lost: Ray ended on this node: killed by signal 9", marks=slow
+        ),
+        pytest.param("n2", "acecoder_rl.slurm", "node n2 is lost: its process was killed", marks=slow),
+        pytest.param(
+            "n1", "gcs_server", "node n1 is lost: Ray ended on this node: its gcs_server ended with -9", marks=slow
+        ),
     ],
 )
 def test_a_lost_node_ends_the_job_with_the_cause(slurm, sbatch, quick, said, finished, tmp_path, node, victim, cause):
@@ -67,6 +73,7 @@ def test_a_lost_node_ends_the_job_with_the_cause(slurm, sbatch, quick, said, fin
     assert not slurm.left(job)
 
 
+@slow
 def test_the_first_nodes_process_killed_ends_all(slurm, sbatch, quick, said, finished):
     job = sbatch("ppo_qwen_coder.sh", quick(episodes=1000), options=TWO_NODES, quick=True)
     said(job, "quick: step 2")
@@ -94,6 +101,7 @@ def test_near_its_time_limit_a_job_is_requeued_and_goes_on(slurm, sbatch, quick,
     assert steps == list(range(1, len(steps) + 1)) and len(steps) > int(step)
 
 
+@slow
 def test_what_saves_nothing_is_not_requeued(slurm, sbatch, quick, said, finished):
     job = sbatch("ppo_qwen_coder.sh", quick(episodes=1000, save_steps="null"), options=TWO_NODES, quick=True)
     said(job, "quick: step 2")
@@ -103,6 +111,7 @@ def test_what_saves_nothing_is_not_requeued(slurm, sbatch, quick, said, finished
     assert slurm.job(job)["Restarts"] == "0" and not slurm.left(job)
 
 
+@slow
 def test_scancel_ends_all_in_time(slurm, sbatch, quick, said, finished):
     job = sbatch("ppo_qwen_coder.sh", quick(episodes=1000), options=TWO_NODES, quick=True)
     said(job, "quick: step 2")

@@ -87,6 +87,7 @@ def test_what_is_no_part_is_refused(cli, answers, shard, source, said):
     assert done.returncode == 2 and said in done.stderr
 
 
+@pytest.mark.alone
 def test_an_array_of_three_jobs_is_the_whole(slurm, sbatch, finished, cli, answers, tmp_path):
     assert cli("score", answers, "-o", "whole.jsonl").returncode == 0
     job = sbatch("score.sh", answers, tmp_path / "parts", "--workers", 1, options=("--array=1-3", "--mem=2G"))
