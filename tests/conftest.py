@@ -58,3 +58,8 @@ def pytest_configure() -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Quick tests first: real training runs come last."""
     items.sort(key=lambda item: item.get_closest_marker("training") is not None)
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Bytes by their number: what is compressed holds the time, and pytest-xdist's workers must find the same ids."""
+    return f"{len(val)} bytes of {argname}" if isinstance(val, bytes) else None
