@@ -70,17 +70,17 @@ def answers_a_row(recipe: Recipe, name: str) -> int:
 
 
 def settings_of(recipe: Recipe, name: str) -> dict[str, Any]:
-    """What decides a stage's rows, besides its input."""
+    """What decides a stage's rows, besides its input; a name that begins with "/" is not of its own section."""
     section = getattr(recipe, name)
     if section is None or name in ("build", "report"):
         return {}
     settings = section.model_dump(mode="json")
     if models := recipe.asked(name):
-        settings["described"] = {key: _decisive(model) for key, model in models.items()}
+        settings["/models"] = {key: _decisive(model) for key, model in models.items()}
     if name in PROMPTED:
-        settings["prompt texts"] = [_digest(prompt.text) for prompt in PROMPTED[name].prompts_of(section)]
+        settings["prompt_texts"] = [_digest(prompt.text) for prompt in PROMPTED[name].prompts_of(section)]
     if name in SANDBOXED:
-        settings["sandbox"] = recipe.sandbox.decisive()
+        settings["/sandbox"] = recipe.sandbox.decisive()
     return settings
 
 

@@ -24,7 +24,7 @@ class State:
 
     Attributes:
         state: "running" or "finished".
-        settings: what it was made with.
+        settings: what it was made with; a name that begins with "/" is no field of the stage's own section.
         input: fingerprint of what it read.
         chunk_size: rows of the input a part.
         parts: that are written.
@@ -91,7 +91,8 @@ def check(here: Path, state: State, settings: dict[str, Any], input: Any) -> Non
         if difference is None:
             continue
         where, was, is_now = difference
-        what = f"{name}.{where}" if title == "settings" and where else f"the input of {name}"
+        field = where.removeprefix("/") if where.startswith("/") else f"{name}.{where}"
+        what = field if title == "settings" else f"the input of {name}"
         shown = f"{was!r}, and is now {is_now!r}" if title == "settings" else "another one"
         raise InputError(
             f"{here}: {what} was {shown}: give the former, or another folder, or {anew(name)} "

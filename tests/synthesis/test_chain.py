@@ -132,6 +132,10 @@ def test_changed_settings_are_refused_before_anything_is_asked(fresh):
     asked = len(fake.asked)
     with pytest.raises(InputError, match=r"verify\.min_tests was 5, and is now 4: .*--from verify"):
         run(recipe, overrides=["verify.min_tests=4"])
+    with pytest.raises(InputError, match=r"/verify: models\.oracle\.seeds was True, and is now False"):
+        run(recipe, overrides=["models.oracle.seeds=false"])
+    with pytest.raises(InputError, match=r"/verify: sandbox\.test_seconds was None, and is now 1"):
+        run(recipe, overrides=["sandbox.test_seconds=1.0"])
     with pytest.raises(InputError, match=r"imagine\.temperature was 0\.7, and is now 1"):
         run(recipe, "sample", overrides=["imagine.temperature=1.0"])
     assert len(fake.asked) == asked and state_of(folder, "sample") is None
