@@ -136,11 +136,14 @@ def _steps(folder: Path) -> dict[Path, int]:
 def _whole(folder: Path) -> dict[int, Path]:
     """A model's checkpoints that are neither half-written nor half-deleted, by step.
 
-    DeepSpeed names a checkpoint in `latest` when it is written, and OpenRLHF deletes an old one before that.
+    DeepSpeed names a checkpoint in `latest` when it is written, and OpenRLHF deletes an old one before that. An empty
+    `latest` is one that was being written when the run was killed: what it was about to name is the newest.
     """
     latest = folder / "latest"
-    named = _STEP.fullmatch(latest.read_text().strip()) if latest.exists() else None
-    written = {path: step for path, step in _steps(folder).items() if named and step <= int(named[1])}
+    name = latest.read_text().strip() if latest.exists() else None
+    named = _STEP.fullmatch(name) if name else None
+    last = int(named[1]) if named else max(_steps(folder).values(), default=-1) if name == "" else -1
+    written = {path: step for path, step in _steps(folder).items() if step <= last}
     files = {path: len(list(path.glob("*.pt"))) for path in written}
     most = max(files.values(), default=0)
     # Of the two of one step, the later name is the one without "best_".

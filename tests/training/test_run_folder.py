@@ -32,7 +32,9 @@ def _saved(run: RunFolder, model: str, tag: str, latest: str | None = None, file
         ("best_global_step7", "best_global_step7", 7),
         ("global_step", "global_step", None),
         ("global_step20_hf", "global_step20_hf", None),
-        ("global_step20", "", None),
+        # Killed between the opening of `latest` and its writing.
+        ("global_step20", "", 20),
+        ("global_step20", "?", None),
         ("global_step20", None, None),
         # It was deleted to make room for the next, which was not written.
         ("global_step10", "global_step20", 10),
