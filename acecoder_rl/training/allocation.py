@@ -17,6 +17,8 @@ from acecoder_rl.gpus import find_gpus
 from acecoder_rl.training.placement import JUDGE, gpus_used, judge, parts
 from acecoder_rl.training.recipe import Recipe, RecipeError
 
+MORE_OF_SLURM = "submit with more (sbatch --nodes N --gpus-per-node N --cpus-per-task N)"
+
 
 @dataclass(frozen=True)
 class Needs:
@@ -98,12 +100,14 @@ def lacking(needs: Needs, offer: Offer) -> str | None:
     return None
 
 
-def of_ray(nodes: list[dict[str, Any]]) -> Offer:
+def of_ray(nodes: list[dict[str, Any]], environ: Mapping[str, str] = os.environ) -> Offer:
     """What Ray has, by `ray.nodes()`."""
     alive = [node.get("Resources", {}) for node in nodes if node.get("Alive")]
     gpus = [int(each.get("GPU", 0)) for each in alive]
     cpus = sum(int(each.get("CPU", 0)) for each in alive)
     more = "start Ray with more (ray start --num-gpus N --num-cpus N, on more nodes)"
+    if environ.get("SLURM_JOB_ID"):
+        more = MORE_OF_SLURM
     return Offer("Ray", len(alive), sum(gpus), cpus, max(gpus, default=0), more)
 
 
@@ -113,10 +117,13 @@ def of_slurm(environ: Mapping[str, str] = os.environ) -> Offer | None:
         return None
     nodes = _number(environ.get("SLURM_JOB_NUM_NODES") or environ.get("SLURM_NNODES")) or 1
     per_node = _number(environ.get("SLURM_GPUS_ON_NODE")) or _number(environ.get("SLURM_GPUS_PER_NODE"))
-    all_gpus = per_node * nodes if per_node is not None else _number(environ.get("SLURM_GPUS"))
+    all_gpus = _number(environ.get("SLURM_GPUS"))  # of `--gpus`, which need not give each node as many
+    if all_gpus is None and per_node is not None:
+        all_gpus = per_node * nodes
     cpus = _cpus(environ.get("SLURM_JOB_CPUS_PER_NODE", ""))
-    more = "submit with more (sbatch --nodes N --gpus-per-node N --cpus-per-task N)"
-    return Offer(f"Slurm job {environ['SLURM_JOB_ID']}", nodes, all_gpus, cpus, per_node, more)
+    alike = per_node is not None and all_gpus == per_node * nodes
+    largest = per_node if alike else None
+    return Offer(f"Slurm job {environ['SLURM_JOB_ID']}", nodes, all_gpus, cpus, largest, MORE_OF_SLURM)
 
 
 def of_machine(environ: Mapping[str, str] = os.environ) -> Offer:

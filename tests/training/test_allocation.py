@@ -49,7 +49,8 @@ def test_the_parts_of_a_run(name: str, overrides: list[str], gpus: dict[str, int
     assert (needs.gpus, needs.cpus) == (gpus, cpus)
 
 
-def test_what_is_lacking_names_each_part_what_is_there_and_the_mend() -> None:
+def test_what_is_lacking_names_each_part_what_is_there_and_the_mend(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
     needs = needs_of(_recipe("reinforce_pp_qwen_coder_7b_rm"))
     assert lacking(needs, of_ray([_node(4, 64), _node(4, 64, alive=False)])) == (
         "the run needs 8 GPUs (policy and reference 4, engines 2, reward model 2) and 7 CPUs (one beside each of the "
@@ -60,6 +61,7 @@ def test_what_is_lacking_names_each_part_what_is_there_and_the_mend() -> None:
     assert lacking(needs, of_ray([_node(4, 4), _node(4, 3)])) is None
     assert "too few CPUs:" in (lacking(needs, of_ray([_node(8, 6)])) or "")
     assert "too few GPUs and CPUs:" in (lacking(needs, of_ray([])) or "")
+    assert "too few GPUs: submit with more (sbatch --nodes N" in (lacking(needs, of_ray([_node(4, 64)], JOB)) or "")
 
 
 def test_a_copy_of_the_reward_model_must_fit_on_one_node() -> None:
@@ -84,6 +86,7 @@ def test_the_driver_refuses_before_it_starts_anything() -> None:
         ({}, (2, 16, 128)),
         ({"SLURM_GPUS_ON_NODE": "", "SLURM_GPUS_PER_NODE": "h100:4"}, (2, 8, 128)),
         ({"SLURM_GPUS_ON_NODE": "", "SLURM_GPUS": "6"}, (2, 6, 128)),
+        ({"SLURM_GPUS": "12"}, (2, 12, 128)),  # 8 here, 4 on the other node
         ({"SLURM_GPUS_ON_NODE": "", "SLURM_JOB_CPUS_PER_NODE": "8,4(x3)"}, (2, None, 20)),
         ({"SLURM_JOB_CPUS_PER_NODE": ""}, (2, 16, None)),
     ],
