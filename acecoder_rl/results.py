@@ -7,13 +7,13 @@ Does not cover: what the rows hold (score.py).
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
+from acecoder_rl.locks import taken
 from acecoder_rl.records import InputError, is_parquet, iter_rows, jsonl_line, jsonl_to_parquet, stdout_bytes
 
 if TYPE_CHECKING:
@@ -73,13 +73,8 @@ class Results:
             return
         assert self._path is not None
         self._rows = self._working.open("ab")
-        try:
-            # The lock dies with its holder, so a killed run never blocks the next.
-            fcntl.flock(self._rows, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(
-                f"{self._working} is being written by another process: wait for it, or give another -o"
-            ) from None
+        if not taken(self._rows):
+            raise InputError(f"{self._working} is being written by another process: wait for it, or give another -o")
         if self._overwrite:
             self._rows.truncate(0)
             for path in {self._path, self._bad_path, self._settings_path} - {self._working}:

@@ -7,13 +7,13 @@ Does not cover: what the rows hold (best_of_n.py). results.py is for rows that c
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
 from pathlib import Path
 from typing import Any, Self
 
+from acecoder_rl.locks import taken
 from acecoder_rl.records import InputError, jsonl_line
 
 SETTINGS = "best-of-n.json"  # not run.json: a training run's folder has one
@@ -98,11 +98,9 @@ class WorkFolder:
             raise InputError(f"{path} has files in it that are not ours: give another --folder")
         path.mkdir(parents=True, exist_ok=True)
         self._lock = (path / ".lock").open("ab")
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # dies with its holder
-        except BlockingIOError:
+        if not taken(self._lock):
             self._lock.close()
-            raise InputError(f"{path} is in use by another process: wait for it, or give another --folder") from None
+            raise InputError(f"{path} is in use by another process: wait for it, or give another --folder")
         if overwrite:
             # Only what is ours, the settings last: a folder without them would not be known again.
             for pattern in (*FILES, name):
@@ -150,10 +148,16 @@ def digest(path: Path | None) -> str | None:
         return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
+# What a model's answers depend on, besides its weights.
+_SETTINGS = ("config.json", "tokenizer", "chat_template", "vocab", "merges", "special_tokens", "added_tokens")
+
+
 def fingerprint(model: str) -> Any:
-    """Of a model's folder: its weights' names, sizes and times; None for an id of the Hub."""
+    """Of a model's folder: names, sizes and times of its weights, tokenizer and template; None for an id of the Hub."""
     folder = Path(model).expanduser()
     if not folder.is_dir():
         return None
-    weights = [each for each in folder.iterdir() if each.suffix in (".safetensors", ".bin")]
-    return [[each.name, each.stat().st_size, each.stat().st_mtime_ns] for each in sorted(weights)]
+    files = [
+        each for each in folder.iterdir() if each.suffix in (".safetensors", ".bin") or each.name.startswith(_SETTINGS)
+    ]
+    return [[each.name, each.stat().st_size, each.stat().st_mtime_ns] for each in sorted(files)]

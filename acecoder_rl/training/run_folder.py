@@ -15,11 +15,15 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from acecoder_rl.locks import taken
 from acecoder_rl.training.recipe import RecipeError
 
 GIT = "ACECODER_RL_GIT"  # set by ray_job.py: what a job gets of a checkout has no .git
@@ -36,6 +40,7 @@ PACKAGES = (
     "accelerate",
     "flash-attn",
 )
+LEASE_SECONDS = 100.0  # of NFS: 90
 _STEP = re.compile(r"(?:best_)?global_step(\d+)")
 
 
@@ -87,6 +92,32 @@ class RunFolder:
         """_actor and, of PPO, _critic: each is saved by itself."""
         return sorted(folder for folder in self.checkpoints.glob("_*") if folder.is_dir())
 
+    @contextmanager
+    def held(self, where: str, resume: bool) -> Iterator[None]:
+        """The folder, made if need be, for this process alone.
+
+        Args:
+            where: the recipe, for messages.
+            resume: wait a little: a network file system keeps the lock of a node that was lost for its lease.
+
+        Raises:
+            RecipeError: another process is at it, or it cannot be made.
+        """
+        field = f"{where}: logging.folder is {near(self.path)}"
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            lock = (self.path / ".lock").open("ab")
+        except OSError as error:
+            raise RecipeError([f"{field}, which cannot be written: {error.strerror}"]) from None
+        with lock:
+            end = time.monotonic() + (LEASE_SECONDS if resume else 0.0)
+            while not taken(lock):
+                if time.monotonic() >= end:
+                    told = "where another run goes on: wait for it, or give another with --set logging.folder=..."
+                    raise RecipeError([f"{field}, {told}"])
+                time.sleep(1)
+            yield
+
     def begin(self, recipe_yaml: str, arguments: list[str]) -> None:
         """Make the folder and write down what the run is made of; another recipe.yaml stays as recipe.1.yaml, ..."""
         self.path.mkdir(parents=True, exist_ok=True)
@@ -99,7 +130,9 @@ class RunFolder:
         self.failure.unlink(missing_ok=True)
         runs = json.loads(self.facts.read_text()) if self.used else []
         runs.append(facts(arguments))
-        self.facts.write_text(json.dumps(runs, indent=1) + "\n")
+        half = self.facts.with_suffix(".tmp")  # a kill must not leave half of it, which nobody could read
+        half.write_text(json.dumps(runs, indent=1) + "\n")
+        half.replace(self.facts)
 
 
 def near(path: Path) -> str:

@@ -57,22 +57,24 @@ def train(recipe_file: str, overrides: Iterable[str] = (), resume: bool = False)
         from acecoder_rl.training.cpu import check_versions
 
         check_versions()
-    prepared = _prepare_again(recipe, run, recipe_file) if resume else prepare(recipe, run.data, progress=True)
-    run.begin(resolved_yaml(recipe), argv)
-    for told in changed:
-        screen.console.print(f"notice: {told}", markup=False, highlight=False, soft_wrap=True)
-    for told in [*warnings, *prepared.warnings, *(f"OpenRLHF: {line}" for line in checked.warnings)]:
-        screen.console.print(f"warning: {told}", markup=False, highlight=False, soft_wrap=True)
-    screen.steps = steps(recipe, prepared)
-    if resume and (step := run.last_checkpoint()) is not None:
-        screen.console.print(f"going on from step {step}", highlight=False)
-        run.go_back_to(step)
-        metrics.forget_after(run.metrics, step)
-    try:
-        with screen:
-            launch(plan_of(recipe, argv), run, screen)
-    finally:
-        curves.draw(run)
+    with run.held(recipe_file, resume):
+        check_folder(run, recipe_file, resume)  # another run may have come and gone
+        prepared = _prepare_again(recipe, run, recipe_file) if resume else prepare(recipe, run.data, progress=True)
+        run.begin(resolved_yaml(recipe), argv)
+        for told in changed:
+            screen.console.print(f"notice: {told}", markup=False, highlight=False, soft_wrap=True)
+        for told in [*warnings, *prepared.warnings, *(f"OpenRLHF: {line}" for line in checked.warnings)]:
+            screen.console.print(f"warning: {told}", markup=False, highlight=False, soft_wrap=True)
+        screen.steps = steps(recipe, prepared)
+        if resume and (step := run.last_checkpoint()) is not None:
+            screen.console.print(f"going on from step {step}", highlight=False)
+            run.go_back_to(step)
+            metrics.forget_after(run.metrics, step)
+        try:
+            with screen:
+                launch(plan_of(recipe, argv), run, screen)
+        finally:
+            curves.draw(run)
     return run
 
 

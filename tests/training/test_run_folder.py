@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
+from acecoder_rl.training.recipe import RecipeError
 from acecoder_rl.training.run_folder import RunFolder, git_state
 
 
@@ -80,6 +82,37 @@ def test_of_one_step_the_regular_checkpoint_is_taken(tmp_path):
     half = _saved(run, "_actor", "best_global_step20", files=1)
     run.go_back_to(20)
     assert (run.checkpoints / "_actor" / "latest").read_text() == "global_step20" and not half.exists()
+
+
+HOLDS = """
+import sys, time
+from acecoder_rl.training.run_folder import RunFolder
+with RunFolder(sys.argv[1]).held("my.yaml", False):
+    print("held", flush=True)
+    time.sleep(600)
+"""
+
+
+def test_a_folder_is_for_one_run_at_a_time_until_it_is_killed(tmp_path):
+    run = RunFolder(tmp_path / "run")
+    other = subprocess.Popen([sys.executable, "-c", HOLDS, str(run.path)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert other.stdout.readline() == "held\n"
+        told = r"my\.yaml: logging\.folder is .*, where another run goes on"
+        with pytest.raises(RecipeError, match=told), run.held("my.yaml", resume=False):
+            pass
+    finally:
+        other.kill()
+        other.wait()
+    with run.held("my.yaml", resume=True):
+        pass
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").touch()
+    told = r"logging\.folder is .*file/run, which cannot be written: Not a directory"
+    with pytest.raises(RecipeError, match=told), RunFolder(tmp_path / "file" / "run").held("my.yaml", resume=False):
+        pass
 
 
 def test_another_recipe_does_not_write_over_the_first(tmp_path):

@@ -51,17 +51,23 @@ def train(recipe_file: str, overrides: Iterable[str] = (), resume: bool = False)
         )
     if node.rank:  # the first node reads the pairs; its torchrun is waited for
         run.path.mkdir(parents=True, exist_ok=True)
-    else:
+        _follow(recipe, run, screen, node, resume)
+        return run
+    check_folder(run, recipe_file, resume)
+    with run.held(recipe_file, resume):
         _begin(recipe, recipe_file, run, screen, resume)
-    step = run.last_checkpoint() if resume else None
-    checkpoint = run.checkpoint(step) if step is not None else None
-    try:
-        with screen:
-            follow(launch.command(recipe, run.path, checkpoint, node), run, screen, reports.parse)
-    finally:
-        if not node.rank:
+        try:
+            _follow(recipe, run, screen, node, resume)
+        finally:
             curves.draw(run)
     return run
+
+
+def _follow(recipe: RmRecipe, run: RmFolder, screen: Screen, node: launch.Node, resume: bool) -> None:
+    step = run.last_checkpoint() if resume else None
+    checkpoint = run.checkpoint(step) if step is not None else None
+    with screen:
+        follow(launch.command(recipe, run.path, checkpoint, node), run, screen, reports.parse)
 
 
 def steps(recipe: RmRecipe, pairs: int) -> int:
