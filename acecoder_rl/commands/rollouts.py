@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import threading
 from pathlib import Path
 from typing import Annotated
 
@@ -58,6 +59,7 @@ def rollouts(
                 import webbrowser
 
                 webbrowser.open(url)
+            threading.Thread(target=index.prepare_search, name="rollout-texts", daemon=True).start()
             server = uvicorn.Server(uvicorn.Config(app(index), log_level="warning", access_log=False, lifespan="off"))
             with contextlib.suppress(KeyboardInterrupt):  # how it is meant to end
                 server.run(sockets=[listening])

@@ -1,13 +1,14 @@
-"""A rollout log in memory: the small columns of all rows; the texts stay in the files.
+"""A rollout log in memory: the small columns of all rows; texts stay in the files, but for what is searched.
 
-Covers: shards that appear, are joined and are deleted while a run goes on; steps; filtering, sorting, searching;
+Covers: shards that appear, are joined and are deleted while a run goes on; steps; filtering, sorting;
     reading single rollouts.
-Does not cover: curves and alarms over a run (alarms.py), HTTP (app.py).
+Does not cover: searching texts (texts.py), curves and alarms over a run (alarms.py), HTTP (app.py).
 A row is known by `<writer>:<number>`, whatever file it is in.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from collections import OrderedDict
@@ -21,7 +22,8 @@ import pyarrow.parquet as parquet
 
 from acecoder_rl.records import InputError
 from acecoder_rl.rollouts import shards, steps
-from acecoder_rl.rollouts.parts import COUNTS, NAMES, NUMBERS, Part, empty, read_part, search
+from acecoder_rl.rollouts.parts import COUNTS, NAMES, NUMBERS, Part, empty, read_part
+from acecoder_rl.rollouts.texts import TextSearch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -83,6 +85,7 @@ class Index:
         self._starts = numpy.zeros(1, int)  # of each part's rows
         self._steps_state: object = None
         self._groups: OrderedDict[tuple[shards.Shard, int], pyarrow.Table] = OrderedDict()
+        self._texts = TextSearch(self.folder)
         # Whoever asks holds it from its first question to its last: rows change their places when files come and go.
         self.lock = threading.RLock()
 
@@ -105,6 +108,9 @@ class Index:
             state = file.stat().st_size if file.exists() else None
             new = [shard for shard in there if shard not in self._parts and shard.name not in self.unreadable]
             gone = self._parts.keys() - set(there)
+            self.unreadable = {
+                shard.name: self.unreadable[shard.name] for shard in there if shard.name in self.unreadable
+            }
             if not new and not gone and state == self._steps_state:
                 return
             for shard in new:
@@ -116,6 +122,7 @@ class Index:
                     self.unreadable[shard.name] = f"{type(error).__name__}: {error}"
             for shard in gone:
                 del self._parts[shard]
+                self._texts.forget(shard)
             self._steps_state = state
             self._put_together()
 
@@ -162,6 +169,7 @@ class Index:
                 keep &= columns[name] >= least
             if most is not None:
                 keep &= columns[name] <= most
+                keep &= columns["step"] >= 0 if name == "step" else True  # -1 is none
         if wanted.flags:
             mask = sum(1 << NAMES.index(flag) for flag in set(wanted.flags) if flag in NAMES)
             keep &= (columns["flags"] & mask) != 0
@@ -173,26 +181,33 @@ class Index:
         if wanted.text:
             keep &= self._with_text(wanted.text, keep)
         rows = numpy.flatnonzero(keep)
-        keys = columns[sort][rows]
+        keys = columns[sort][rows].astype(float)
+        if sort == "step":
+            keys[keys < 0] = numpy.nan
         # Rows without the number come last either way.
         keys = numpy.where(numpy.isnan(keys), numpy.inf, -keys if descending else keys)
         return rows[numpy.lexsort((-columns["time"][rows] if descending else columns["time"][rows], keys))]
 
     def _with_text(self, text: str, candidates: numpy.ndarray) -> numpy.ndarray:
         found = numpy.zeros(len(self), bool)
-        for number, part in enumerate(self._order):
+        for number in reversed(range(len(self._order))):  # the newest first: theirs are the texts to keep
             start, end = self._starts[number], self._starts[number + 1]
-            if not candidates[start:end].any():
-                continue
-            if text not in part.found:
-                try:
-                    part.found[text] = search(self.folder / part.shard.name, text)
-                except FileNotFoundError:
-                    continue
-                if len(part.found) > 8:
-                    part.found.popitem(last=False)
-            found[start:end] = part.found[text]
+            if candidates[start:end].any():
+                with contextlib.suppress(FileNotFoundError):  # joined or deleted: gone at the next refresh
+                    found[start:end] = self._texts.rows(self._order[number].shard, text)
         return found
+
+    def prepare_search(self) -> None:
+        """Read the texts that a search will want, the newest first; for a thread, while somebody looks at the list."""
+        with self.lock:
+            todo = [part.shard for part in reversed(self._order)]
+        for shard in todo:
+            # What cannot be read is told by the search that wants it.
+            with contextlib.suppress(OSError, pyarrow.ArrowException):
+                texts = self._texts.read(shard)  # without the lock: nobody waits for this
+                with self.lock:
+                    if shard in self._parts and not self._texts.keep(shard, texts):
+                        return
 
     def key(self, row: int) -> str:
         """What a row is known by."""

@@ -1,13 +1,12 @@
-"""A shard in memory: its small columns as arrays, and a search through its texts.
+"""A shard in memory: its small columns as arrays.
 
 Covers: reading them; flags as bits, problems as numbers.
-Does not cover: many shards together (index.py).
+Does not cover: many shards together (index.py), the texts (texts.py).
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy
@@ -31,7 +30,6 @@ class Part:
     columns: dict[str, numpy.ndarray]
     problems: list[str]
     dropped: int
-    found: OrderedDict[str, numpy.ndarray] = field(default_factory=OrderedDict)  # searched text -> rows
 
 
 def empty() -> dict[str, numpy.ndarray]:
@@ -67,13 +65,3 @@ def read_part(folder: Path, shard: shards.Shard) -> Part:
     columns["problem"] = problems.indices.to_numpy().astype(numpy.int32)
     dropped = int(metadata.get(b"acecoder_rl.dropped", b"0"))
     return Part(shard, columns, problems.dictionary.to_pylist(), dropped)
-
-
-def search(path: Path, text: str) -> numpy.ndarray:
-    """Which rows have a text, in any case, in their completion or question."""
-    with parquet.ParquetFile(path) as file:
-        table = file.read(columns=["completion", "question"])
-    found = numpy.zeros(len(table), bool)
-    for name in ("completion", "question"):
-        found |= compute.match_substring(table[name], text, ignore_case=True).to_numpy()
-    return found

@@ -159,3 +159,6 @@ def test_a_damaged_file_is_told_and_the_rest_is_shown(tmp_path):
     index = Index(tmp_path)
     index.refresh()
     assert len(index) == 1 and list(index.unreadable) == ["0000000000001.other-1-a.0-3.parquet"]
+    (tmp_path / "0000000000001.other-1-a.0-3.parquet").unlink()
+    index.refresh()
+    assert len(index) == 1 and not index.unreadable

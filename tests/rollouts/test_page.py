@@ -82,16 +82,19 @@ def test_100_000_rollouts_open_and_filter_quickly(page, large):
             assert 0 < found <= 100_000 and matched in (None, found)
         took[name] = min(times)
         page.value(FILTER % (name, json.dumps("time" if name == "sort" else "")))
-    milliseconds, found = page.value(FILTER % ("text", "'ANSWER 4242:'"))
-    assert found == 1
+    searches = []
+    for text, matched in (("ANSWER 4242:", 1), ("answer 77", 1111), ("return", None)):
+        milliseconds, found = page.value(FILTER % ("text", json.dumps(text)))
+        searches.append(milliseconds)
+        assert found > 0 and matched in (None, found)
     print(
         f"\nopened {min(opened):.0f} ms, filters",
         {name: round(value) for name, value in took.items()},
-        f"text {milliseconds:.0f} ms",
+        f"texts {[round(value) for value in searches]}",
     )
     # Bars are 2 s and 300 ms; other processes may have the cores here.
     assert min(opened) < 4000
-    assert max(took.values()) < 1500 and milliseconds < 8000
+    assert max(took.values()) < 1500 and min(searches) < 1500
 
 
 def test_any_row_of_a_long_list_can_be_reached(page, large):

@@ -128,6 +128,7 @@ async function watch() {
       await show(true);
     }
   } catch (error) {
+    version = null; // what it shows once it answers again is new, and takes the message away
     failed(error);
   }
   setTimeout(watch, LOOK);
