@@ -121,7 +121,9 @@ class RolloutLog:
         self._clock = clock
         self._changed = threading.Condition()
         self._waiting: list[Rollout] = []
-        self._chars = self._seq = self._unchecked = 0
+        self._chars = self._seq = 0
+        # So that it looks after its first file: how many writers there are decides when it looks again.
+        self._unchecked, self._writers = self.most, 1
         self._since: float | None = None  # the oldest that waits
         self._asked = self._closed = self._told = self._busy = False
         self._small: dict[shards.Shard, int] = {}  # with their bytes
@@ -136,10 +138,11 @@ class RolloutLog:
             wait: block while the writer is behind, instead of dropping it.
         """
         with self._changed:
-            if wait and self._thread is not None:
-                self._changed.wait_for(lambda: self._chars < WAITING_CHARS or self._closed)
-            if self._closed or self._chars + rollout.size > WAITING_CHARS:
-                self._drop(1, "the file system is slower than the rollouts come")
+            if wait:
+                self._changed.wait_for(lambda: self._room(rollout) or self._closed)
+            if self._closed or not self._room(rollout):
+                slow = "the file system is slower than the rollouts come"
+                self._drop(1, "the log is closed" if self._closed else slow)
                 return
             self._waiting.append(rollout)
             self._chars += rollout.size
@@ -184,6 +187,9 @@ class RolloutLog:
         # Unlike atexit it is run in multiprocessing's children, too.
         Finalize(None, self.close, exitpriority=100)
 
+    def _room(self, rollout: Rollout) -> bool:
+        return not self._chars or self._chars + rollout.size <= WAITING_CHARS
+
     def _full(self) -> bool:
         return len(self._waiting) >= FLUSH_ROWS or self._chars >= FLUSH_CHARS
 
@@ -225,9 +231,9 @@ class RolloutLog:
                 self._small.clear()
                 if size < self.most // 20:  # else the bound could not be kept by leaving some out
                     shards.join(self.folder, many, self._metadata())
-            if self._unchecked > self.most // 100:
+            if self._unchecked > self.most // 100 // self._writers:
                 self._unchecked = 0
-                shards.keep_bound(self.folder, self.most)
+                self._writers = shards.keep_bound(self.folder, self.most)
         except Exception as error:  # the rows are there, only not as few files, or too many
             self._tell_once(f"{type(error).__name__}: {error}: {self.folder} is not tidied up")
 

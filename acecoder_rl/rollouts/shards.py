@@ -9,8 +9,9 @@ numbers of the rows. A file whose numbers lie within another's of the same write
 killed before it could delete it.
 
 The bound: when the files of a folder are larger together, every other one of the older three quarters is deleted,
-until a tenth of the bound is free. A writer looks after each hundredth of the bound that it has written, so for a
-moment the bound is passed by that. So a long run's log gets sparser towards its beginning, and never forgets it.
+until a tenth of the bound is free. So a long run's log gets sparser towards its beginning, and never forgets it. All
+writers together look once for each hundredth of the bound that they write, so for a moment it is passed by a few of
+these.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     import pyarrow
 
 _NAME = re.compile(r"(\d+)\.([\w-]+)\.(\d+)-(\d+)\.parquet")
-STALE_SECONDS = 3600.0
+STALE_SECONDS = 3600.0  # a writer that wrote nothing for so long is gone
 ROWS = 1000  # that are read together when one is looked at
 
 
@@ -127,13 +128,16 @@ def join(folder: Path, shards: list[Shard], metadata: dict[str, str]) -> Shard:
     return whole
 
 
-def keep_bound(folder: Path, most: int) -> None:
+def keep_bound(folder: Path, most: int) -> int:
     """Delete shards until the folder is well within its bound, and what killed writers left half-written.
 
     Args:
         most: bytes of all shards together.
+
+    Returns:
+        How many write into it now, at least 1.
     """
-    now, sizes = time.time(), {}
+    now, sizes, writers = time.time(), {}, set()
     with os.scandir(folder) as entries:
         for entry in entries:
             try:
@@ -142,16 +146,18 @@ def keep_bound(folder: Path, most: int) -> None:
                 continue
             if shard := shard_of(entry.name):
                 sizes[shard] = facts.st_size
+                if now - facts.st_mtime < STALE_SECONDS:
+                    writers.add(shard.writer)
             elif entry.name.endswith(".tmp") and now - facts.st_mtime > STALE_SECONDS:
                 Path(entry.path).unlink(missing_ok=True)
     total, left = sum(sizes.values()), sorted(sizes)
-    if total <= most:
-        return
-    while total > 0.9 * most and len(left) > 1:
+    goal = most if total <= most else 0.9 * most
+    while total > goal and len(left) > 1:
         old = left[: max(1, 3 * len(left) // 4)]
         for shard in old[1::2] or old:
-            if total <= 0.9 * most:
+            if total <= goal:
                 break
             (folder / shard.name).unlink(missing_ok=True)
             total -= sizes[shard]
             left.remove(shard)
+    return max(1, len(writers))

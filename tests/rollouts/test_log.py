@@ -158,6 +158,19 @@ def test_the_bound_thins_the_older_files_and_keeps_the_newest(tmp_path, monkeypa
     assert kept[0] < 5 and 0 < sum(each < count / 3 for each in kept) < sum(each >= 2 * count / 3 for each in kept)
 
 
+def test_many_writers_keep_one_bound(tmp_path):
+    logs = [RolloutLog(tmp_path, megabytes=1) for _ in range(30)]
+    largest = 0
+    for number in range(6):
+        for each in logs:
+            each.add(rollout(number, completion=os.urandom(4_000).hex()))
+            assert each.flush()
+            largest = max(largest, sum(path.stat().st_size for path in tmp_path.iterdir()))
+    for each in logs:
+        each.close()
+    assert 0.9 * (1 << 20) < largest < 1.1 * (1 << 20)
+
+
 def test_what_a_process_added_is_written_when_it_ends(tmp_path):
     ends = {
         "sys.exit(3)": 3,
@@ -250,6 +263,23 @@ def test_a_file_system_that_stalls_does_not_hold_up_whoever_adds(tmp_path, monke
     stalls.set()
     log.close()
     assert "slower than the rollouts come" in capfd.readouterr().err
+
+
+def test_whoever_waits_loses_nothing_to_a_slow_file_system(tmp_path, monkeypatch):
+    write = shards.write
+
+    def slowly(*arguments):
+        time.sleep(0.02)
+        return write(*arguments)
+
+    monkeypatch.setattr(shards, "write", slowly)
+    monkeypatch.setattr(log_module, "FLUSH_ROWS", 1)
+    monkeypatch.setattr(log_module, "WAITING_CHARS", 25_000)
+    log = RolloutLog(tmp_path)
+    for number in range(60):
+        log.add(rollout(number, completion="x" * (60_000 if number == 30 else 7_000)), wait=True)
+    log.close()
+    assert log.dropped == 0 and times(tmp_path) == first(60)
 
 
 def test_a_row_that_cannot_be_made_costs_itself_only(tmp_path, capfd):
