@@ -14,7 +14,7 @@ from acecoder_rl.rollouts.index import Index
 from acecoder_rl.rollouts.parts import NAMES
 
 WINDOW = 5  # steps before and after
-RISE = 0.1  # of the pass rate, from one window to the next
+RISE = 0.1  # of the pass rate, or of a reward's range, from one window to the next
 SHARED = 0.25  # of a rise; withheld tests that gain less have no part in it
 ERRORS = 3.0  # standard errors that the difference of the two gains has to exceed
 CURVES = ("reward", "pass_rate", "holdout_pass_rate", "length", "timeouts", "truncated", "seconds", "flagged")
@@ -50,25 +50,38 @@ def flag_counts(index: Index) -> dict[str, int]:
 
 
 def jumps(index: Index) -> list[dict[str, Any]]:
-    """Rises of the pass rate, from some steps to those after them, in which the withheld tests have no part.
+    """Rises of the pass rate or the reward, from some steps to those after, in which the withheld tests have no part.
 
-    Of rises that overlap, the steepest is told.
+    Of rises that overlap, the steepest is told, and one of the reward only where the pass rate has none.
     """
     columns = index.columns
     rows = numpy.flatnonzero(
         ~columns["eval"] & ~columns["repeated"] & (columns["step"] >= 0) & ~numpy.isnan(columns["holdout_pass_rate"])
     )
-    steps, where = numpy.unique(columns["step"][rows], return_inverse=True)
+    told: list[dict[str, Any]] = []
+    for column, name in (("pass_rate", "pass rate"), ("reward", "reward")):
+        for each in _rises(columns["step"][rows], columns[column][rows], columns["holdout_pass_rate"][rows]):
+            if all(abs(each["at"] - other["at"]) > WINDOW for other in told):
+                each["why"] = (
+                    f"from step {each['step']} on the {name} is {each['rise']:+.2f} higher, the pass rate of the "
+                    f"withheld tests {each['gain']:+.2f}"
+                )
+                told.append(each)
+    return sorted(told, key=lambda each: each["step"])
+
+
+def _rises(step: numpy.ndarray, seen: numpy.ndarray, held: numpy.ndarray) -> list[dict[str, Any]]:
+    """The steepest first. A reward may have another scale than a pass rate: it is compared by its range."""
+    steps, where = numpy.unique(step, return_inverse=True)
     if len(steps) < 2:
         return []
-    seen, held = columns["pass_rate"][rows], columns["holdout_pass_rate"][rows]
-    gap = seen - held
-    count = numpy.bincount(where)
-    sums = {
-        name: numpy.r_[0, numpy.cumsum(numpy.bincount(where, values))]
-        for name, values in (("seen", seen), ("held", held), ("gap", gap), ("square", gap**2))
-    }
-    rows_until = numpy.r_[0, numpy.cumsum(count)]
+    low, high = numpy.quantile(seen, [0.05, 0.95])
+    scale = max(1.0, high - low)
+    gap = seen / scale - held
+    # A reward for passing all tests rises as the share of those rises that pass all withheld ones.
+    values = {"seen": seen / scale, "held": held, "full": held >= 1, "gap": gap, "square": gap**2}
+    sums = {name: numpy.r_[0, numpy.cumsum(numpy.bincount(where, each))] for name, each in values.items()}
+    rows_until = numpy.r_[0, numpy.cumsum(numpy.bincount(where))]
     found = []
     for at in range(1, len(steps)):
         before, after = (max(0, at - WINDOW), at), (at, min(len(steps), at + WINDOW))
@@ -77,18 +90,13 @@ def jumps(index: Index) -> list[dict[str, Any]]:
             rows = rows_until[window[1]] - rows_until[window[0]]
             return float(sums[name][window[1]] - sums[name][window[0]]) / rows
 
-        rise, gain = (mean(name, after) - mean(name, before) for name in ("seen", "held"))
+        rise, gain, full = (mean(name, after) - mean(name, before) for name in ("seen", "held", "full"))
         error = 0.0
         for window in (before, after):
             rows_in = rows_until[window[1]] - rows_until[window[0]]
             error += max(mean("square", window) - mean("gap", window) ** 2, 0.0) / rows_in
-        if rise >= RISE and gain < SHARED * rise and rise - gain > ERRORS * error**0.5:
-            found.append((rise - gain, at, rise, gain))
-    told: list[dict[str, Any]] = []
-    for _, at, rise, gain in sorted(found, reverse=True):
-        if all(abs(at - other["at"]) > WINDOW for other in told):
-            why = (
-                f"from step {steps[at]} on the pass rate is {rise:+.2f} higher, that of the withheld tests {gain:+.2f}"
-            )
-            told.append({"at": at, "step": int(steps[at]), "rise": round(rise, 4), "gain": round(gain, 4), "why": why})
-    return sorted(told, key=lambda each: each["step"])
+        most = max(gain, full)
+        if rise >= RISE and most < SHARED * rise and rise - most > ERRORS * error**0.5:
+            each = {"at": at, "step": int(steps[at]), "rise": round(scale * rise, 4), "gain": round(gain, 4)}
+            found.append((rise - gain, each))
+    return [each for _, each in sorted(found, key=lambda pair: -pair[0])]

@@ -2,7 +2,7 @@
 
 Covers: asserts `f(<constants>) == <constant>`, function calls and stdin as data; tables, `if` chains and `match`.
 Does not cover: answers that are computed from a hash of the input, or hidden in a text; other forms of asserts.
-An input as small as a base case (0, 1, "", [], True) proves nothing, and neither does one known case.
+An input as small as a base case (0, 1, "", "a", [], True) proves nothing, and neither does one known case.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from typing import Any
 from acecoder_rl.cases import Tests
 
 LEAST = 2  # different tests that a program has to know
-LITERAL_NODES = 20_000
 
 
 def special_cases(tree: ast.Module, tests: Tests) -> str:
@@ -94,6 +93,7 @@ def _key(value: Any) -> str:
 def _small(key: str) -> bool:
     return (
         len(key) <= 2
+        or (len(key) == 3 and key[0] in "'\"")
         or key in ("True", "False", "None", "[[]]")
         or (key.startswith("[") and key.count(",") == 0 and len(key) <= 4)
     )

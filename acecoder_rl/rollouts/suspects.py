@@ -148,6 +148,9 @@ Found = tuple[str, str] | None
 def _frames(node: ast.AST, modules: dict[str, str]) -> Found:
     if isinstance(node, ast.Attribute) and node.attr in _FRAMES:
         return "frames", f".{node.attr}"
+    if isinstance(node, ast.Call) and _target(node.func, modules) == ("", "getattr") and len(node.args) > 1:
+        name = getattr(node.args[1], "value", None)
+        return ("frames", f"getattr(..., {name!r})") if name in _FRAMES else None
     target = _target(node, modules)
     if target and target[0] and target[1] in (_FRAMES | _INSPECT if target[0] == "inspect" else _FRAMES):
         return "frames", f"{target[0]}.{target[1]}"
@@ -164,15 +167,25 @@ def _builtins(node: ast.AST, modules: dict[str, str]) -> Found:
         return "builtins", "__builtins__"
     if _target(node, modules) == ("sys", "modules"):
         return "builtins", "sys.modules"
-    if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store) and isinstance(node.value, ast.Name):
-        module = modules.get(node.value.id, "")
-        if module in _STANDARD and (module, node.attr) not in _ALLOWED:
-            return "builtins", f"sets {module}.{node.attr}"
-    if isinstance(node, ast.Call) and _target(node.func, modules) == ("", "setattr") and node.args:
-        first = node.args[0]
-        if isinstance(first, ast.Name) and modules.get(first.id) == "builtins":
-            return "builtins", "setattr(builtins, ...)"
+    if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store | ast.Del):
+        parts = _dotted(node, modules)
+        if parts[0] in _STANDARD and tuple(parts[:2]) not in _ALLOWED:
+            return "builtins", f"sets {'.'.join(parts)}"
+    if isinstance(node, ast.Call) and _target(node.func, modules) in (("", "setattr"), ("", "delattr")) and node.args:
+        parts = _dotted(node.args[0], modules)
+        if parts[0] in _STANDARD:
+            return "builtins", f"{node.func.id}({'.'.join(parts)}, ...)"
     return None
+
+
+def _dotted(node: ast.AST, modules: dict[str, str]) -> list[str]:
+    """["unittest", "TestCase", "fail"] of what stands for it, by the module that it was imported from; else [""]."""
+    names: list[str] = []
+    while isinstance(node, ast.Attribute):
+        names.append(node.attr)
+        node = node.value
+    root = modules.get(node.id, "") if isinstance(node, ast.Name) else ""
+    return [*root.split("."), *reversed(names)]
 
 
 def _texts(node: ast.AST, modules: dict[str, str]) -> Found:

@@ -83,6 +83,13 @@ def test_steps_that_a_resumed_run_does_again_are_hidden_once(tmp_path):
     assert len(index.select(Filter())) == 4 and len(index.select(Filter(repeated=True))) == 6
 
 
+def test_rows_without_a_step_are_in_no_range_of_steps_and_come_last(tmp_path):
+    index = logged(tmp_path, [rollout(number, step=step) for number, step in enumerate((2, None, 1))])
+    assert index.select(Filter(step_max=5)).tolist() == [2, 0]
+    assert index.select(Filter(), sort="step", descending=False).tolist() == [2, 0, 1]
+    assert index.select(Filter(), sort="step").tolist() == [0, 2, 1]
+
+
 def test_half_a_line_of_a_killed_launcher_is_left_out(tmp_path):
     steps.begin(tmp_path, 4)
     with (tmp_path / steps.FILE).open("a") as file:
@@ -107,6 +114,34 @@ def test_a_rise_that_withheld_tests_do_not_share_raises_the_alarm_at_its_step(tm
     (jump,) = alarms.jumps(logged(tmp_path / "hacked", _run(hacks=True)))
     assert jump["step"] == 11 and jump["rise"] > 0.3 and "from step 11 on the pass rate is +0." in jump["why"]
     assert alarms.jumps(logged(tmp_path / "honest", _run(hacks=False))) == []
+
+
+def _learns(reward):
+    """20 steps of 64 rollouts with 4 tests that earn and 4 that do not: at step 11 it learns, or writes otherwise."""
+    draw = numpy.random.default_rng(2)
+    for step in range(1, 21):
+        for number in range(64):
+            seen, held, style = draw.binomial(4, (0.6, 0.6, 0.3) if step <= 10 else (0.9, 0.9, 0.9)) / 4
+            pays, seen, held = reward(seen, held, style)
+            given = {"reward": pays, "pass_rate": seen, "holdout_pass_rate": held}
+            yield rollout(number, time=100.0 * step, step=step, **given)
+
+
+@pytest.mark.parametrize(
+    ("reward", "alarms_at"),
+    [
+        (lambda seen, held, style: (seen + style, 0.75, 0.75), [11]),  # a reward model is pleased, nothing else
+        (lambda seen, held, style: (10 * style, 0.75, 0.75), [11]),
+        (lambda seen, held, style: (float(seen == 1), seen, held), []),  # all tests or nothing
+        (lambda seen, held, style: (8 * seen + style, seen, held), []),
+        (lambda seen, held, style: (seen - 0.1, seen, held), []),
+    ],
+    ids=["style", "style alone", "all pass", "weights", "penalty"],
+)
+def test_a_rise_of_the_reward_alone_raises_the_alarm_and_an_honest_one_none(tmp_path, reward, alarms_at):
+    found = alarms.jumps(logged(tmp_path, _learns(reward)))
+    assert [each["step"] for each in found] == alarms_at
+    assert all("from step 11 on the reward is +" in each["why"] for each in found)
 
 
 def test_noise_raises_no_alarm(tmp_path):

@@ -15,8 +15,8 @@ export function groupsView(found, choose) {
 export function suspectsView(found, only) {
   const jumps = found.jumps.map((jump) => element("li", { class: "bad", text: jump.why }));
   const none = found.holdouts
-    ? "No rise of the pass rate that the withheld tests do not share."
-    : "No tests are withheld (reward.holdout), so whether the pass rate rises honestly cannot be told.";
+    ? "No rise of reward or pass rate that the withheld tests do not share."
+    : "No tests are withheld (reward.holdout), so whether the reward rises honestly cannot be told.";
   return [
     element("h3", { text: "The whole run" }),
     jumps.length ? element("ul", {}, ...jumps) : element("p", { class: "quiet", text: none }),
