@@ -15,7 +15,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
-from acecoder_rl.problems import Problem
+from acecoder_rl.problems import Problem, parse_tests
 from reward_fns.config import ConfigError, from_config
 from reward_fns.pass_rate import TestReward
 
@@ -91,24 +91,33 @@ def _plain(value: Any) -> Any:
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str):
         return [_plain(item) for item in value]
-    return value
+    return value.tolist() if hasattr(value, "tolist") else value  # numpy's
 
 
-# All samples of a prompt come one after the other: their problem is read once.
-@lru_cache(maxsize=64)
-def problem_of(label: str, question: str = "") -> Problem:
+def problem_of(label: Any, question: str = "") -> Problem:
     """The problem of a trainer's label.
 
     Args:
-        label: what `Problem.to_label` gave; or tests in any of the formats that `parse_tests` takes, as JSON.
-        question: for labels that hold tests only.
+        label: what `Problem.to_label` gave; or tests in any of the formats that `parse_tests` takes, as JSON or as
+            the list or mapping itself.
+        question: for labels that hold tests only; their digest is the problem's id.
 
     Raises:
         ProblemError: it is neither.
     """
-    if isinstance(label, str) and not _is_label(label):
-        return Problem("", question, label)
-    return Problem.from_label(label)
+    if isinstance(label, str):
+        return _problem_of(label, question)
+    plain = _plain(label)
+    return _problem_of(json.dumps(plain), question) if isinstance(plain, list | dict) else Problem.from_label(plain)
+
+
+# All samples of a prompt come one after the other: their problem is read once.
+@lru_cache(maxsize=64)
+def _problem_of(label: str, question: str) -> Problem:
+    if _is_label(label):
+        return Problem.from_label(label)
+    tests = parse_tests(label, where="label")
+    return Problem(f"tests-{tests.digest[:12]}", question, tests)
 
 
 def _is_label(text: str) -> bool:

@@ -79,13 +79,16 @@ class TestReward:
         """`score` for callers without an event loop; blocks the calling thread."""
         return wait_for(self.score(problem, completion, truncated))
 
-    async def score(self, problem: Problem, completion: str, truncated: bool | None = False) -> Reward:
+    async def score(
+        self, problem: Problem, completion: str, truncated: bool | None = False, *, step: int | None = None
+    ) -> Reward:
         """The reward of one completion.
 
         Args:
             truncated: whether the trainer cut the completion off. Its word holds: a fence left open proves
                 nothing, its end may have been the stop token. None where the trainer does not say: then an
                 open fence or thought counts as cut off.
+            step: of the training, for the rollout log; None where the trainer does not say.
 
         Raises:
             TypeError: the completion is not a string (the caller's mistake, so never a value of 0).
@@ -107,7 +110,7 @@ class TestReward:
         reward = Reward(value, facts | scores, verdict)
         if (rollouts := log.active()) is not None:
             seconds = time.perf_counter() - started
-            rollouts.add(self._rollout(problem, completion, program, truncated, reward, seconds))
+            rollouts.add(self._rollout(problem, completion, program, truncated, reward, seconds, step))
         return reward
 
     @property
@@ -151,13 +154,14 @@ class TestReward:
         return withheld(problem.tests, 0 if problem.mode == "eval" else self.holdout)
 
     def _rollout(
-        self, problem: Problem, completion: str, program: Program, truncated: bool, reward: Reward, seconds: float
-    ) -> Rollout:
+        self, problem: Problem, completion: str, program: Program, truncated: bool, reward: Reward, seconds: float,
+        step: int | None,
+    ) -> Rollout:  # fmt: skip
         held, facts = self._held(problem), reward.components
         return Rollout(
             problem.id, problem.question, problem.tests, completion, program.code, reward.value, facts["pass_rate"],
             time.time(), facts["holdout_pass_rate"] if held else None, held, reward.verdict, facts, problem.mode,
-            truncated, seconds,
+            truncated, seconds, step,
         )  # fmt: skip
 
     def _facts(self, problem: Problem, truncated: bool, verdict: Verdict | None) -> dict[str, float]:

@@ -1,7 +1,8 @@
 """TRL's adapter: `GRPOTrainer(reward_funcs=[TRLReward(PassRate()), ...])`, also RLOO and async GRPO.
 
 Covers: rewards and single components such as `AceCodeRM` as TRL's reward functions, to be mixed by its own
-    `reward_weights`; plain and conversational completions; what the tests say as TRL's metrics.
+    `reward_weights`; plain and conversational completions; what the tests say as TRL's metrics; TRL's step in the
+    rollout log.
 Does not cover: truncation, which TRL does not tell: an open fence or thought counts as cut off.
 Written for TRL 1.16: trl/trainer/grpo_trainer.py, `_calculate_rewards`. Errors stop the training.
 """
@@ -23,8 +24,9 @@ class TRLReward:
 
     Args:
         reward: a reward such as `PassRate()`, or a component such as `AceCodeRM(endpoint)`, which gives its raw
-            score, and for which the label needs the question.
-        column: the data set's column with the label (`Problem.to_label`), or with tests in any known format.
+            score.
+        column: the data set's column with the label (`Problem.to_label`), or with tests in any known format: then the
+            user's last turn, or the prompt, is the question.
         name: what TRL logs it as; the class's name when None.
     """
 
@@ -34,7 +36,7 @@ class TRLReward:
 
     async def __call__(
         self, prompts: Sequence[Any], completions: Sequence[Any],
-        log_metric: Callable[[str, float], None] | None = None, **columns: Any,
+        log_metric: Callable[[str, float], None] | None = None, trainer_state: Any = None, **columns: Any,
     ) -> list[float]:  # fmt: skip
         """One number a completion, in order.
 
@@ -44,22 +46,38 @@ class TRLReward:
         if self.column not in columns:
             has = ", ".join(name for name, value in columns.items() if isinstance(value, list))
             raise ValueError(f"the data set has no column {self.column!r} (columns: {has}): name it with column=")
-        pairs = zip(columns[self.column], completions, strict=True)
-        scored = await asyncio.gather(*(self._score(label, _text(completion)) for label, completion in pairs))
+        # TRL counts steps that are over; async GRPO tells none.
+        over = None if trainer_state is None else int(trainer_state.global_step)
+        rows = zip(columns[self.column], prompts, completions, strict=True)
+        scored = await asyncio.gather(*(self._score(*row, over) for row in rows))
         if log_metric is not None and isinstance(self.reward, TestReward):
             for key in self.reward.keys:
                 log_metric(f"{self.__name__}/{key}", sum(logs[key] for _, logs in scored) / max(len(scored), 1))
         return [value for value, _ in scored]
 
-    async def _score(self, label: str, completion: str) -> tuple[float, dict[str, float]]:
-        problem = problem_of(label)
+    async def _score(
+        self, label: Any, prompt: Any, completion: Any, over: int | None
+    ) -> tuple[float, dict[str, float]]:
+        problem, completion = problem_of(label, _question(prompt)), _text(completion)
         if isinstance(self.reward, TestReward):
-            reward = await self.reward.score(problem, completion, None)
+            # A completion belongs to the step under way, an evaluation to the one before it.
+            step = over if over is None or problem.mode == "eval" else over + 1
+            reward = await self.reward.score(problem, completion, None, step=step)
             return reward.value, reward.components
         program = extract_program(completion, problem.tests)
         return float(await self.reward.score(problem, completion, program, program.truncated)), {}
 
 
 def _text(completion: Any) -> str:
-    """A completion as TRL has it: text, or the messages that answer a conversational prompt."""
-    return completion if isinstance(completion, str) else str(completion[-1]["content"])
+    """A completion as TRL has it: text, or the messages that answer a conversational prompt, tools' among them."""
+    if isinstance(completion, str):
+        return completion
+    said = [turn["content"] for turn in completion if turn["role"] == "assistant"]
+    return str(said[-1]) if said else ""
+
+
+def _question(prompt: Any) -> str:
+    if isinstance(prompt, str):
+        return prompt
+    turns = [turn["content"] for turn in prompt if turn["role"] == "user"]
+    return turns[-1] if turns and isinstance(turns[-1], str) else ""

@@ -14,10 +14,14 @@ Written for verifiers 0.4: verifiers/v1/task.py, `Task.score`. Errors mark the r
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from typing import Any
 
 from reward_fns.configured import configured, problem_of
 from reward_fns.reward import Reward
+
+RECENT = 1024
+_recent: OrderedDict[tuple[str, str, bool], Reward] = OrderedDict()
 
 
 async def tests(task: Any, trace: Any) -> float:
@@ -26,17 +30,23 @@ async def tests(task: Any, trace: Any) -> float:
 
 
 async def facts(task: Any, trace: Any) -> dict[str, float]:
-    """What goes into it. The verdict is the one that `tests` got: no program runs twice."""
+    """What goes into it. It is asked first, and `tests` gets the same: nothing is scored, or logged, twice."""
     return (await _scored(task, trace)).components
 
 
 async def _scored(task: Any, trace: Any) -> Reward:
+    key = trace.id, trace.last_reply, bool(trace.is_truncated)
+    if key in _recent:
+        return _recent[key]
     reward, prefix = configured()
     label = _field(task, "label") or _field(task, "tests")
     if label is None:
         raise ValueError(f"task {task.id!r} has neither 'label' nor 'tests': put Problem.to_label() into 'label'")
     problem = problem_of(label, str(task.prompt) if isinstance(task.prompt, str) else "")
-    return await reward.score(problem, prefix + trace.last_reply, bool(trace.is_truncated))
+    _recent[key] = found = await reward.score(problem, prefix + trace.last_reply, bool(trace.is_truncated))
+    if len(_recent) > RECENT:
+        _recent.popitem(last=False)
+    return found
 
 
 def _field(task: Any, name: str) -> Any:

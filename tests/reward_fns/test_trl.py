@@ -3,6 +3,7 @@
 import json
 import math
 import pickle
+from types import SimpleNamespace
 
 import pytest
 
@@ -30,6 +31,24 @@ def test_completions_are_scored_in_order_and_logged():
     assert again.__name__ == "tests" and again.reward == reward.reward
 
 
+def test_tests_of_a_data_set_have_the_prompt_as_their_question(logged):
+    prompts = ["Add.", [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Add two."}]]
+    said = [{"role": "assistant", "content": RIGHT}, {"role": "tool", "content": passing(2)}]
+    values = wait_for(TRLReward(PassRate(), "test_list")(prompts, [RIGHT, said], test_list=[list(TESTS)] * 2))
+    assert values == [1.0, 1.0] and {row["question"] for row in logged()} == {"Add.", "Add two."}
+
+
+def test_the_log_has_trls_step(logged):
+    labels = [PROBLEM.to_label(), PROBLEM.to_label("eval")]
+    for over in (0, 4):
+        state = SimpleNamespace(global_step=over)
+        wait_for(TRLReward(PassRate())(["?"] * 2, [RIGHT] * 2, trainer_state=state, label=labels))
+    wait_for(TRLReward(PassRate())(["?"], [RIGHT], label=labels[:1]))
+    # An evaluation comes after a step.
+    steps = [(row["mode"], row["step"]) for row in logged()]
+    assert sorted(steps[:4]) == [("eval", 0), ("eval", 4), ("train", 1), ("train", 5)] and steps[4] == ("train", None)
+
+
 def test_a_missing_column_is_named():
     with pytest.raises(ValueError, match=r"no column 'label' \(columns: tests\)"):
         wait_for(TRLReward(PassRate())(prompts=["?"], completions=[RIGHT], tests=[TESTS]))
@@ -42,7 +61,7 @@ def test_a_component_gives_its_raw_score():
     assert values == [-12.5] and reward.__name__ == "AceCodeRM"
 
 
-def test_grpo_learns_from_tests_and_a_reward_model(tiny_rm, tmp_path):
+def test_grpo_learns_from_tests_and_a_reward_model(tiny_rm, tmp_path, logged):
     from datasets import Dataset
     from transformers import Qwen2ForCausalLM, set_seed
     from trl import GRPOConfig, GRPOTrainer
@@ -71,3 +90,4 @@ def test_grpo_learns_from_tests_and_a_reward_model(tiny_rm, tmp_path):
     for row in logs:
         assert math.isclose(row["reward"], row["rewards/tests/mean"] + 0.1 * row["rewards/rm/mean"], abs_tol=1e-4)
         assert row["rewards/rm/std"] > 0 and "tests/pass_rate" in row and row["rewards/tests/mean"] == 0
+    assert sorted(row["step"] for row in logged()) == [1] * 4 + [2] * 4

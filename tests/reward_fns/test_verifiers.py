@@ -69,15 +69,28 @@ def setting(monkeypatch):
 def test_task_and_trace_are_read(setting, where):
     label = {"label": PROBLEM.to_label()}
     task = SimpleNamespace(id="add", prompt="Write add.", **(label if where == "label" else {"info": label}))
-    trace = SimpleNamespace(last_reply=passing(2), is_truncated=True)
+    trace = SimpleNamespace(id=where, last_reply=passing(2), is_truncated=True)
     assert asyncio.run(reward(task, trace)) == pytest.approx(0.15)
     assert asyncio.run(facts(task, trace))["pass_rate"] == 0.4
+
+
+def test_a_rollout_is_scored_and_logged_once(setting, logged):
+    async def score(trace):
+        return (await facts(task, trace))["pass_rate"], await reward(task, trace)
+
+    task = SimpleNamespace(id="add", prompt="Write add.", label=PROBLEM.to_label())
+    for name in ("one", "other"):  # two samples, which happen to be equal
+        trace = SimpleNamespace(id=name, last_reply=passing(2), is_truncated=False)
+        assert asyncio.run(score(trace)) == (0.4, 0.4)
+    trace.last_reply = RIGHT  # tried again
+    assert asyncio.run(score(trace)) == (1.0, 1.0)
+    assert [row["reward"] for row in logged()] == [0.4, 0.4, 1.0]
 
 
 def test_a_task_without_tests_fails_loudly(setting):
     task = SimpleNamespace(id="add", prompt="Write add.")
     with pytest.raises(ValueError, match=r"task 'add' has neither 'label' nor 'tests'"):
-        asyncio.run(reward(task, SimpleNamespace(last_reply=RIGHT, is_truncated=False)))
+        asyncio.run(reward(task, SimpleNamespace(id="", last_reply=RIGHT, is_truncated=False)))
 
 
 @pytest.mark.slow
