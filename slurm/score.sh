@@ -32,5 +32,5 @@ FILE=$1 FOLDER=$2 PART=${SLURM_ARRAY_TASK_ID:-1}
 shift 2
 mkdir -p "$FOLDER"
 # shellcheck disable=SC2086  # options are words
-exec srun --ntasks=1 --mem=0 --cpu-bind=none ${SRUN_OPTIONS:-} ${IN:-} python -m acecoder_rl.cli score "$FILE" \
+exec srun --export=ALL --ntasks=1 --mem=0 --cpu-bind=none ${SRUN_OPTIONS:-} ${IN:-} python3 -m acecoder_rl.cli score "$FILE" \
   -o "$FOLDER/shard-$(printf %04d "$PART").jsonl" --shard "$PART/$SHARDS" --resume "$@"

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from acecoder_rl.score import ScoreOptions, shard_rows
+from tests.slurm.conftest import ROOT
 
 TIMES = ("cpu_seconds", "wall_seconds")
 ADD = "```python\n# {}\ndef add(a, b):\n    return a {} b\n```"
@@ -90,7 +91,10 @@ def test_what_is_no_part_is_refused(cli, answers, shard, source, said):
 @pytest.mark.alone
 def test_an_array_of_three_jobs_is_the_whole(slurm, sbatch, finished, cli, answers, tmp_path):
     assert cli("score", answers, "-o", "whole.jsonl").returncode == 0
-    job = sbatch("score.sh", answers, tmp_path / "parts", "--workers", 1, options=("--array=1-3", "--mem=2G"))
+    # Where `make setup` was, jobs need nothing of the shell that submits them.
+    alone = ("--export=NONE",) if (ROOT / ".venv" / "bin" / "activate").exists() else ()
+    options = ("--array=1-3", "--mem=2G", *alone)
+    job = sbatch("score.sh", answers, tmp_path / "parts", "--workers", 1, options=options)
     for part in (1, 2, 3):
         state, said = finished(f"{job}_{part}")
         assert state == "COMPLETED 0:0", said
