@@ -38,7 +38,7 @@ class Pair:
     Attributes:
         question: instruction, and input below it where there is one.
         gap: pass rate of the chosen side minus that of the rejected; None where the row has none.
-        margin: the row's own.
+        margin: the row's own column.
     """
 
     question: str
@@ -185,10 +185,11 @@ def held_out(questions: Iterable[bytes], share: float, seed: int) -> set[bytes]:
 
 
 def margin_of(pair: Pair, kind: str) -> float:
-    """What the chosen side must be ahead by."""
+    """What the chosen side must be ahead by: nothing, or by kind "gap" what `Data.margin` says."""
     if kind == "none":
         return 0.0
-    return pair.margin if pair.margin is not None else MARGIN * (pair.gap or 0.0)
+    # The scores come first: a column `margin` beside them may be the bare gap, as stage `pairs` of synthesis writes it.
+    return MARGIN * pair.gap if pair.gap is not None else pair.margin or 0.0
 
 
 def questions(data: Data, on_row: Callable[[], object] = int) -> set[bytes]:

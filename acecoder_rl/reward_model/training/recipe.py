@@ -53,8 +53,9 @@ class Data(Section):
         val_share: of the questions; their pairs are held out. All pairs of a question are on the same side.
         cutoff_len: tokens; a pair with a longer side is left out and counted. The score is read at the last token:
             to cut there would train on ends that no answer has.
-        margin: "gap" = the chosen side must score higher by the row's `margin`, or by 3 · (chosen_score -
-            rejected_score), as the AceCoder authors' get_margin_rm_data.py has it; "none" = higher is enough.
+        margin: "gap" = the chosen side must score higher by 3 · (chosen_score - rejected_score), as the AceCoder
+            authors' get_margin_rm_data.py has it, also where the row has a `margin` beside the two; by its `margin`
+            as it stands where it has no scores. "none" = higher is enough.
     """
 
     path: Text

@@ -48,6 +48,11 @@ def test_margins_are_upstreams() -> None:
     pair = data.parse(ROW | {"chosen_score": 0.9, "rejected_score": 0.4})
     assert data.margin_of(pair, "gap") == pytest.approx(1.5) and data.margin_of(pair, "none") == 0
     assert data.margin_of(data.parse(ROW | {"margin": 0.25}), "gap") == 0.25
+    # Pairs of `acecoder-rl synthesize` have the bare gap as their margin: the factor is the same for them.
+    both = data.parse(ROW | {"chosen_score": 0.9, "rejected_score": 0.4, "margin": 0.5})
+    assert data.margin_of(both, "gap") == pytest.approx(1.5)
+    even = data.parse(ROW | {"chosen_score": 0.5, "rejected_score": 0.5, "margin": 2.0})
+    assert data.margin_of(even, "gap") == 0
 
 
 def test_files_that_are_none(jsonl: Callable[..., Path], tmp_path: Path) -> None:
