@@ -125,20 +125,21 @@ def inference(sample: Any, at: At, rated: bool = True) -> dict[str, Any]:
     """A sampled program as the schema has it, whatever else is known of it.
 
     Args:
-        rated: whether it must have a pass rate.
+        rated: whether it must have all, and a pass rate; else null is what it has not.
 
     Raises:
         ProblemError: it is none.
     """
     if not isinstance(sample, dict):
         at.fail(f"is {shown(sample)}: give an object with model_name, completion_id, completion and pass_rate")
-    kinds = {"model_name": (str, "text"), "completion_id": (int, "number"), "completion": (str, "text")}
-    for name, (kind, give) in kinds.items():
-        value = sample.get(name)
-        if value is not None and (isinstance(value, bool) or not isinstance(value, kind)):
-            at[name].fail(f"is {shown(value)}: give a {give}")
     rate = sample.get("pass_rate")
     unknown = rate is None or rate != rate
     if isinstance(rate, bool) or not (not rated if unknown else isinstance(rate, int | float) and 0 <= rate <= 1):
         at["pass_rate"].fail(f"is {shown(rate)}: give a number from 0 to 1")
+    kinds = {"model_name": (str, "text"), "completion_id": (int, "number"), "completion": (str, "text")}
+    for name, (kind, give) in kinds.items():
+        value = sample.get(name)
+        missing = value is None and not rated
+        if not missing and (isinstance(value, bool) or not isinstance(value, kind)):
+            at[name].fail(f"is {shown(value)}: give a {give}")
     return {**{name: sample.get(name) for name in kinds}, "pass_rate": None if rate is None else float(rate)}

@@ -13,9 +13,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NamedTuple, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from acecoder_rl.reward_model.formats import FORMATS
 from acecoder_rl.synthesis.build import CHUNK
@@ -51,6 +51,18 @@ class PairsSettings(Section):
     max_per_question: Positive | None = None
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 42
     ascii_only: bool = False
+
+    @model_validator(mode="after")
+    def _possible(self) -> Self:
+        if self.rule == "paper" and self.min_chosen >= 1:
+            raise ValueError(
+                "min_chosen is 1, and rule 'paper' asks for more than that: set rule to code, or min_chosen lower"
+            )
+        widest = 1 - (self.min_rejected or 0)
+        reached = self.rule == "code" and self.min_rejected is None
+        if self.min_gap > widest + (SAME if reached else -SAME):
+            raise ValueError(f"min_gap is {self.min_gap:g}, and no two programs are that far apart: set it lower")
+        return self
 
 
 class Side(NamedTuple):

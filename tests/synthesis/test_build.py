@@ -88,6 +88,14 @@ def test_the_same_samples_give_the_same_dataset_however_they_were_chunked(tmp_pa
         ),
         ({"inferences": '[{"pass_rate": NaN}]'}, r"field 'inferences\[0\].pass_rate' is nan: give a number"),
         ({"inferences": '[{"pass_rate": null}]'}, r"field 'inferences\[0\].pass_rate' is None: give a number"),
+        (
+            {"inferences": '[{"pass_rate": 1, "model_name": "m", "completion_id": 0}]'},
+            r"field 'inferences\[0\].completion' is None: give a text",
+        ),
+        (
+            {"inferences": '[{"pass_rate": 1, "model_name": "m", "completion_id": true}]'},
+            r"field 'inferences\[0\].completion_id' is True: give a number",
+        ),
         ({"inferences": "null"}, r"field 'inferences' is None: give a list of objects"),
         ({"inferences": '["x"]'}, r"field 'inferences\[0\]' is 'x': give an object"),
     ],

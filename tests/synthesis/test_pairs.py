@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from acecoder_rl.reward_model.training import data
 from acecoder_rl.reward_model.training.recipe import Data
@@ -78,6 +79,26 @@ def test_the_rules_are_those_of_exact_fractions(drawn, rule):
             if b > 0 and (strict or (rule == "code" and share >= high and share - less >= gap)):
                 expected.add(f"{i:02}{j:02}")
     assert set(found({f"{i:02}": count / tests for i, count in enumerate(passed)}, rule=rule)) == expected
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"min_chosen": 1.0}, "min_chosen is 1, and rule 'paper' asks for more than that: set rule to code"),
+        ({"min_gap": 1.0, "min_rejected": None}, "min_gap is 1, and no two programs are that far apart"),
+        ({"rule": "code", "min_gap": 1.0}, "min_gap is 1, and no two programs are that far apart"),
+        ({"rule": "code", "min_gap": 0.4, "min_rejected": 0.6}, "min_gap is 0.4, and no two programs are"),
+    ],
+)
+def test_a_rule_that_no_pair_can_meet_is_refused(wrong, told):
+    with pytest.raises(ValidationError, match=told):
+        PairsSettings(**wrong)
+
+
+def test_the_strictest_rules_that_some_pair_can_meet():
+    assert found({"A": 1.0, "B": 0.0}, rule="code", min_chosen=1.0, min_gap=1.0, min_rejected=None) == ["AB"]
+    assert found({"A": 1.0, "B": 0.625}, rule="code", min_gap=0.375, min_rejected=0.6) == ["AB"]
+    assert found({"A": 1.0, "B": 0.01}, rule="paper", min_chosen=0.99, min_gap=0.98) == ["AB"]
 
 
 def test_equal_texts_make_one_pair_and_none_with_themselves():
@@ -173,6 +194,7 @@ def test_train_rm_reads_the_pairs_as_they_are(tmp_path: Path, cli):
     read = [pair for _, pair in data.rows(Data(path=str(file), margin="gap"))]
     assert len(read) == 80 and len({pair.digest for pair in read}) == 20
     assert [(pair.gap, pair.margin) for pair in read[:2]] == [(0.9, 0.9), (0.6, 0.6)]
+    assert [data.margin_of(pair, "gap") for pair in read[:2]] == pytest.approx([2.7, 1.8])
     repository = Path(__file__).resolve().parents[2]
     recipe = repository / "recipes" / "rm_qwen_coder_7b.yaml"
     told = cli("train-rm", recipe, "--dry-run", "--set", f"data.path={file}", "--set", "train.batch_size=32")
