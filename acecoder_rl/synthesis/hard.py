@@ -22,7 +22,7 @@ from acecoder_rl.synthesis import build
 from acecoder_rl.synthesis.stages import Chunk, Dropped, fingerprint_of, rows_of, run_stage
 from acecoder_rl.synthesis.state import State, state_of
 from acecoder_rl.training.recipe import Section, Share, Source, Text
-from acecoder_rl.training.sources import Reader
+from acecoder_rl.training.sources import ENDINGS, Reader
 
 if TYPE_CHECKING:
     import pyarrow
@@ -113,7 +113,10 @@ def run(
             total = built.kept
     else:
         reader = Reader(Source(path=settings.source, split=settings.split), "hard.source")
-        rows, fingerprint, total = partial(_read, reader), stamp(reader), count_rows(reader.file or Path("-"))
+        rows, fingerprint, total = partial(_read, reader), stamp(reader), None
+        state = state_of(folder, "hard")
+        if state is None or state.state != "finished":  # a large file takes its time
+            total = count_rows(reader.file or Path("-"))
     values = settings.model_dump(mode="json")
     return run_stage(
         folder, "hard", schema(), marked(rows, settings), process, build.CHUNK, values, total, on_done,
@@ -131,11 +134,17 @@ def _read(reader: Reader, rates: bool) -> Iterator[tuple[str, Row]]:
 
 
 def stamp(reader: Reader) -> dict[str, Any]:
-    """What tells a file from another one of its name; a dataset of the Hub is known by its name alone."""
-    if reader.file is None:
+    """What tells a file, or the files of a folder, from others of that name; a dataset of the Hub is known by its name
+    alone."""
+    path = Path(reader.source.path).expanduser()
+    if reader.file is not None:
+        files = [reader.file.stat()]
+    elif path.is_dir():
+        files = [each.stat() for each in path.rglob("*") if each.name.lower().endswith(ENDINGS)]
+    else:
         return {"path": reader.source.path}
-    file = reader.file.stat()
-    return {"path": reader.source.path, "bytes": file.st_size, "changed": file.st_mtime_ns}
+    changed = max((file.st_mtime_ns for file in files), default=0)
+    return {"path": reader.source.path, "bytes": sum(file.st_size for file in files), "changed": changed}
 
 
 def _row(row: Row, at: At) -> Row:

@@ -103,6 +103,21 @@ def test_a_source_that_changed_in_the_middle_is_no_longer_gone_on_with(tmp_path:
         hard.run(tmp_path / "run", HardSettings(source=str(path)))
 
 
+def test_a_folder_that_changed_is_not_either(tmp_path: Path, jsonl):
+    pytest.importorskip("datasets")
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    path = jsonl("theirs/train.jsonl", published())
+    settings = HardSettings(source=str(folder))
+    hard.run(tmp_path / "run", settings)
+    (folder / "README.md").write_text("# Theirs")  # no rows are in that
+    assert hard.run(tmp_path / "run", settings).kept == 1
+    with path.open("a") as file:
+        file.write(json.dumps(published()[0]) + "\n")
+    with pytest.raises(InputError, match=r"the input of hard was another one.*--from hard"):
+        hard.run(tmp_path / "run", settings)
+
+
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
