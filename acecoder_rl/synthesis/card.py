@@ -3,7 +3,8 @@
 Covers: configs and splits, counts of every stage with its drops by reason, models, sources, the licence that the recipe
     states, what a pass rate is.
 Does not cover: the files that it describes (dataset.py).
-It is made of the stages' own figures and the resolved recipe, so it takes no pass over the rows.
+It is made of the stages' own figures and settings, so it takes no pass over the rows, and names no model that was not
+asked.
 """
 
 from __future__ import annotations
@@ -23,10 +24,11 @@ FILES = {"openrlhf": "jsonl", "verl": "parquet", "trl": "parquet"}
 SIZES = (1_000, 10_000, 100_000, 1_000_000, 10_000_000)
 ABOUT = {
     "default": "questions with tests and sampled programs, in AceCode-87K's schema",
-    "hard": "the hard ones of these, as they stand",
+    "hard": "the hard ones of {source}, as they stand",
     "pairs": "preference pairs, in AceCodePair-300K's schema with `margin`, `chosen_score`, `rejected_score`, "
     "`question_id`",
 }
+USES = {"imagine": "questions and tests", "verify": "the oracle, which tests were kept by", "sample": "programs"}
 RATES = """\
 `pass_rate` is the share of the question's `test_cases` that the program passes, measured in acecoder-rl's sandbox. It
 is over the tests that were kept, so a program that passes them all has 1. (In AceCode-87K it is over all tests that
@@ -43,23 +45,27 @@ def text(folder: Path, settings: BuildSettings, tables: dict[str, State], prompt
         prompts: of each folder of prompt files, what prompt_files.write returned.
     """
     name = settings.name or folder.resolve().name
-    stages = {stage: state for stage in STAGES if (state := state_of(folder, stage)) is not None}
+    foreign = _foreign(tables)
+    own = "build" in tables or not foreign
+    # What stands in the run's folder beside another dataset's hard rows has no part in them.
+    names = STAGES if own else ("hard",)
+    stages = {stage: state for stage in names if (state := state_of(folder, stage)) is not None}
+    made = "made from seed code by" if own else f"chosen from {foreign} by"
     blocks = [
         _header(name, settings, tables, prompts),
         f"# {name}",
-        "Coding problems with tests, made from seed code by `acecoder-rl synthesize`.",
+        f"Coding problems with tests, {made} `acecoder-rl synthesize`.",
         "## Files\n\n" + _table(("config", "split", "rows", "what"), _files(tables, prompts)),
         *_left_out(prompts),
-        "## Pass rates\n\n" + RATES,
+        "## Pass rates\n\n" + "\n\n".join(_rates(own, foreign)),
         "## How it was made\n\n" + _table(("stage", "rows in", "rows out", "dropped"), _funnel(stages)),
     ]
     if built := tables.get("build"):
         blocks.append(_figures(built))
-    if hard := _foreign(tables):
-        blocks.append(f"The rows of `hard` were chosen from {hard}, whose pass rates they keep.")
-    if models := list(_models(_recipe(folder))):
+    if models := list(_models(stages)):
         blocks.append("## Models\n\n" + _table(("used for", "name", "model"), models))
-    licence = settings.license or "none stated: see the licences of the seeds and of the models"
+    theirs = (*(("the seeds", "the models") if own else ()), *((foreign,) if foreign else ()))
+    licence = settings.license or f"none stated: see the licences of {' and of '.join(theirs)}"
     blocks.append(f"## Licence\n\n{licence}")
     return "\n\n".join(blocks) + "\n"
 
@@ -99,7 +105,7 @@ def _configs(tables: dict[str, State], prompts: dict[str, dict[str, int]]) -> It
 def _files(tables: dict[str, State], prompts: dict[str, dict[str, int]]) -> Iterator[tuple[Any, ...]]:
     for stage, (config, _) in CONFIGS.items():
         if stage in tables:
-            yield f"`{config}`", "train", tables[stage].kept, ABOUT[config]
+            yield f"`{config}`", "train", tables[stage].kept, ABOUT[config].format(source=_foreign(tables) or "these")
     for folder, counts in prompts.items():
         of = "the hard questions" if PROMPTS[folder] else "the questions"
         for form, ending in FILES.items():
@@ -142,24 +148,19 @@ def _foreign(tables: dict[str, State]) -> str:
     return f"`{_public(source)}`" if source else ""
 
 
-def _recipe(folder: Path) -> dict[str, Any]:
-    """The run's resolved recipe; a stage that was run by itself, from Python, has none."""
-    import yaml
+def _rates(own: bool, foreign: str) -> Iterator[str]:
+    if own:
+        yield RATES
+    if foreign:
+        yield f"The rows of `hard` were chosen from {foreign}, whose pass rates they keep."
 
-    path = folder / "recipe.yaml"
-    return (yaml.safe_load(path.read_text()) or {}) if path.exists() else {}
 
-
-def _models(recipe: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
-    models = recipe.get("models") or {}
-    for use, names in (
-        ("questions and tests", (recipe.get("imagine") or {}).get("model")),
-        ("the oracle, which tests were kept by", ((recipe.get("verify") or {}).get("oracle") or {}).get("model")),
-        ("programs", (recipe.get("sample") or {}).get("models")),
-    ):
-        for name in [names] if isinstance(names, str) else names or ():
-            model = models.get(name) or {}
-            yield use, name, f"`{_public(str(model.get('model') or model.get('path') or name))}`"
+def _models(stages: dict[str, State]) -> Iterator[tuple[str, str, str]]:
+    """What stages asked, by their settings (stage_table.settings_of); one that was run by itself tells of none."""
+    for stage, use in USES.items():
+        models = stages[stage].settings.get("/models") if stage in stages else None
+        for name, model in (models or {}).items():
+            yield use, name, f"`{_public(str(model.get('model') or model.get('path')))}`"
 
 
 def _public(path: str) -> str:

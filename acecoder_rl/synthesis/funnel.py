@@ -12,6 +12,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from acecoder_rl.synthesis.dataset import TABLES
 from acecoder_rl.synthesis.stage_table import STAGES
 from acecoder_rl.synthesis.state import State, state_of
 
@@ -54,6 +55,8 @@ def dollars(cost: float) -> str:
 
 def places(folder: Path) -> Iterator[tuple[str, Path]]:
     """What a user looks for, where it is there."""
+    # A dataset whose stages were forgotten (--from) is kept until there is another, but it is not this run's.
+    finished = {name for name in STAGES if (state := state_of(folder, name)) and state.state == "finished"}
     for title, name in (("dataset", "dataset"), ("report", "report.html"), ("folder", ".")):
-        if (folder / name).exists():
+        if (folder / name).exists() and (name != "dataset" or finished & set(TABLES)):
             yield title, folder / name

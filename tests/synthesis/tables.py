@@ -33,10 +33,12 @@ def question(number: int, passed: list[int], tests: int = 10, **changes: Any) ->
     return row | changes
 
 
-def sampled(folder: Path, rows: list[dict[str, Any]], chunk_size: int = 1000) -> Path:
+def sampled(
+    folder: Path, rows: list[dict[str, Any]], chunk_size: int = 1000, settings: dict[str, Any] | None = None
+) -> Path:
     """A run folder whose stage sample is finished with these rows."""
     import pyarrow
 
     schema = pyarrow.schema([(name, pyarrow.string()) for name in ("id", "source", "question", "tests", "inferences")])
-    run_stage(folder, "sample", schema, rows, Chunk, chunk_size, {})
+    run_stage(folder, "sample", schema, rows, Chunk, chunk_size, settings or {})
     return folder

@@ -25,14 +25,7 @@ from acecoder_rl.synthesis.stages import rows_of
 from tests.synthesis.tables import question, sampled
 
 SETTINGS = BuildSettings(name="Tiny", license="mit", eval_share=0.2)
-RECIPE = """\
-models:
-  big: {endpoint: "https://api.example.org/v1", model: big-2, api_key_env: KEY}
-  tiny: {path: /home/somebody/models/tiny-1}
-imagine: {model: big}
-verify: {oracle: {model: big}}
-sample: {models: [tiny]}
-"""
+MODELS = {"/models": {"tiny": {"path": "/home/somebody/models/tiny-1"}, "big": {"model": "coders/big-2"}}}
 
 
 @pytest.fixture(scope="module")
@@ -40,8 +33,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run with 60 questions, published: every third has no sample that passes 0.8."""
     folder = tmp_path_factory.mktemp("run")
     table = [question(number, [10, 4, 3] if number % 3 else [7, number % 7]) for number in range(60)]
-    sampled(folder, table, chunk_size=25)
-    (folder / "recipe.yaml").write_text(RECIPE)
+    sampled(folder, table, chunk_size=25, settings=MODELS)
     build.run(folder)
     pairs.run(folder, PairsSettings())
     hard.run(folder, HardSettings())
@@ -179,7 +171,9 @@ def test_the_card_says_what_is_there(run: Path):
     assert "600 tests (10.00 a question) and 160 programs (2.67 a question)." in card
     assert "Questions by source: oss 60." in card and "Programs by model: tiny 160." in card
     assert "over the tests that were kept" in card
-    assert "| programs | tiny | `tiny-1` |" in card and "somebody" not in card and "KEY" not in card
+    assert "| programs | tiny | `tiny-1` |" in card and "| programs | big | `coders/big-2` |" in card
+    assert "somebody" not in card
+    assert "made from seed code by" in card and "the hard ones of these" in card
     counts = json.loads((run / "dataset.json").read_text())["prompts"]["counts"]
     assert f"| `trl` | eval | {counts['eval']} | the questions as prompts with labels, for trl: `prompts/" in card
 
@@ -248,6 +242,13 @@ def test_the_hard_rows_of_a_foreign_dataset_are_a_dataset_by_themselves(tmp_path
     card = (here / "README.md").read_text()
     assert "The rows of `hard` were chosen from `theirs.jsonl`, whose pass rates they keep." in card
     assert "| hard | 9 | 5 | below_band 4 |" in card and str(tmp_path) not in card
+    # Nobody takes it for a dataset of our own making, whatever else is in the run's folder.
+    assert "chosen from `theirs.jsonl` by" in card and "the hard ones of `theirs.jsonl`" in card
+    assert "none stated: see the licences of `theirs.jsonl`" in card
+    assert "seed" not in card and "over the tests that were kept" not in card
+    sampled(tmp_path / "run", [question(number, [10, 4]) for number in range(3)], settings=MODELS)
+    assert dataset.publish(tmp_path / "run", BuildSettings(eval_share=0)) == here
+    assert (here / "README.md").read_text() == card
     assert not list(here.rglob("eval.*"))
     assert "| `hard` | train | 5 |" in card and "| `hard_verl` | train | 4 |" in card
     assert "1 questions have tests that acecoder-rl cannot read: `hard_prompts` is without them." in card
