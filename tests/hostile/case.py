@@ -70,7 +70,8 @@ _fine = [
     _clean("."), _clean("/dev/shm"), os.umask(0o22) == 0o22,
     signal.getsignal(signal.SIGTERM) == signal.SIG_DFL,
     signal.pthread_sigmask(signal.SIG_BLOCK, []) == set(), threading.active_count() == 1,
-    open("probe", "w").write("x") == 1, os.environ.get("HOSTILE") is None, "hostile" not in sys.modules,
+    all(map(os.get_blocking, range(3))), open("probe", "w").write("x") == 1,
+    os.environ.get("HOSTILE") is None, "hostile" not in sys.modules,
 ]
 def add(a, b):
     return a + b if all(_fine) else _fine

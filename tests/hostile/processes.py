@@ -149,6 +149,12 @@ for kind in range(16): quiet(resource.setrlimit, kind, (0, 0)) if kind not in (r
 signal.pthread_sigmask(signal.SIG_BLOCK, range(1, 65)); quiet(os.nice, 19); quiet(os.sched_setaffinity, 0, {0}); os.umask(0o777)
 os.environ['HOSTILE'] = '1'; sys.modules['hostile'] = sys; quiet(os.setpgid, 0, 0); quiet(os.setsid)
 """),
+    leave("leave-flags", "changes the flags of the files that its interpreter has open, and locks them", """
+import fcntl
+for fd in range(3):
+    quiet(os.set_blocking, fd, False)
+    quiet(fcntl.flock, fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+""", levels=EVERY),
     leave("leave-shared-memory", "leaves semaphores and shared memory", """
 import ctypes
 libc = ctypes.CDLL(None)

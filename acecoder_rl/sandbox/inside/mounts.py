@@ -123,7 +123,8 @@ def _fingerprint(directory: str) -> tuple:
     ctime cannot be set, but ticks only every few ms; the counts of free inodes and blocks are exact.
     """
     status, space = os.stat(directory), os.statvfs(directory)
-    return (status.st_ctime_ns, status.st_mtime_ns, status.st_mode, space.f_ffree, space.f_bfree)
+    times = status.st_ctime_ns, status.st_mtime_ns, status.st_atime_ns
+    return (*times, status.st_mode, space.f_ffree, space.f_bfree)
 
 
 def _leave_for(new: str) -> None:

@@ -114,6 +114,15 @@ def _serve(control, jail, channels, program):
                 control.send(status)
             child = 0
             jail.clean()
+            _renew_standard_files()
+
+
+def _renew_standard_files():
+    """Opened anew: their flags and locks, which a program can change, belong to what it shares with us."""
+    null = os.open("/dev/null", os.O_RDWR)
+    for number in (0, 1, 2):
+        os.dup2(null, number)
+    os.close(null)
 
 
 def _end(child, several, jail):
