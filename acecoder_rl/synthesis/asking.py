@@ -40,14 +40,10 @@ def ask(
     model: Endpoint | Engine, requests: Sequence[Request], cache: Answers, budget: Budget, on_answer: OnAnswer
 ) -> list[list[Said]]:
     """See models.ask."""
-    from acecoder_rl.synthesis import endpoint, endpoint_requests, engine
+    from acecoder_rl.synthesis import endpoint, engine
 
-    run: Any
-    decides: Any
-    if isinstance(model, Endpoint):
-        run, decides, name = endpoint.run, endpoint_requests.decides, model.model
-    else:
-        run, decides, name = engine.run, engine.decides, model.path
+    run: Any = endpoint.run if isinstance(model, Endpoint) else engine.run
+    name = model.model if isinstance(model, Endpoint) else model.path
     said: list[list[Said | None]] = [[None] * request.n for request in requests]
     places: dict[bytes, list[tuple[int, int]]] = {}
     jobs: list[Job] = []
@@ -84,6 +80,15 @@ def ask(
     if jobs:
         run(model, jobs, done, cache, budget)
     return said  # type: ignore[return-value]  # each has been told
+
+
+def decides(model: Endpoint | Engine, request: Request) -> dict[str, Any]:
+    """All that decides an answer, but its index: models and requests that are alike in it have the same answers."""
+    from acecoder_rl.synthesis import endpoint_requests, engine
+
+    if isinstance(model, Endpoint):
+        return endpoint_requests.decides(model, request)
+    return engine.decides(model, request)
 
 
 def _as_failure(answer: Said) -> Said:

@@ -6,6 +6,7 @@ Does not cover: what the endpoint's owner charges beyond tokens; requests that w
 
 from __future__ import annotations
 
+from acecoder_rl.records import InputError
 from acecoder_rl.synthesis.answers import Answers
 from acecoder_rl.synthesis.models import AskStopped
 
@@ -25,9 +26,9 @@ class Budget:
     """
 
     def __init__(self, max_cost: float | None = None, answers: Answers | None = None) -> None:
-        """Raises ValueError for a limit below 0."""
+        """Raises InputError for a limit below 0."""
         if max_cost is not None and not max_cost >= 0:
-            raise ValueError(f"max_cost is {max_cost!r}: give USD, 0 or more")
+            raise InputError(f"max_cost is {max_cost!r}: give USD, 0 or more")
         self.max_cost = max_cost
         self.spent = 0.0 if answers is None else answers.cost()
         self.unsure = 0.0 if answers is None else answers.unsure()

@@ -22,6 +22,8 @@ _TRY_AGAIN = (408, 409, 425, 500, 502, 503, 504, 520, 521, 522, 523, 524, 529)
 _TOO_LONG = re.compile(
     r"context.{0,10}length|maximum context|context window|max_model_len|too long|too many tokens|longer than", re.I
 )
+# OpenAI's words for a request that alone is more than it gives in a minute: it would wait for ever.
+_NEVER = re.compile(r"request too large\b.{0,200}\bper (?:min|day)", re.I | re.S)
 _FILTER = re.compile(r"content.?(filter|policy|management)", re.I)
 _STRUCTURE = re.compile(r"response_format|json_schema|json_object|structured|guided|schema", re.I)
 
@@ -74,6 +76,8 @@ def of_status(model: Endpoint, status: int, headers: Mapping[str, str], body: st
     code = _code(body)
     if status == 429 and code == "insufficient_quota":
         return down(model, told, "is the account in credit?")
+    if status == 429 and _NEVER.search(body):
+        return Refused(told, "too_long")
     wait = retry_after(headers)
     if status == 429 or (status == 503 and wait is not None):
         return SlowDown(told, wait)

@@ -28,7 +28,8 @@ def decides(model: Endpoint, request: Request) -> dict[str, Any]:
         "temperature": request.temperature,
         "top_p": request.top_p,
         "max_tokens": request.max_tokens,
-        "seed": request.seed if model.seeds else None,
+        # Also where no seed is sent: another one asks for other answers.
+        "seed": request.seed if model.seeds or request.seed else None,
         "structured": structured,
         "schema": request.json_schema if structured == "json_schema" else None,
         "prefix": _prefix(model, request) or None,
@@ -37,10 +38,9 @@ def decides(model: Endpoint, request: Request) -> dict[str, Any]:
 
 
 def most_tokens_in(request: Request) -> int:
-    """Tokens of the prompt, at most: each is one byte at least."""
-    return len(json.dumps([request.messages, request.json_schema], ensure_ascii=False).encode(errors="replace")) + (
-        _OVERHEAD * (1 + len(request.messages))
-    )
+    """Tokens of the prompt, the answer's first words included, at most: each is one byte at least."""
+    texts = [request.messages, request.json_schema, request.assistant_prefix]
+    return len(json.dumps(texts, ensure_ascii=False).encode(errors="replace")) + _OVERHEAD * (2 + len(request.messages))
 
 
 def probe(request: Request) -> Request:

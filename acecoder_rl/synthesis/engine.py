@@ -83,7 +83,7 @@ def run(model: Engine, jobs: list[Job], done: Done, cache: Answers, budget: Budg
         left = len(jobs)
         while left:
             line = kept.answers.readline()
-            if not line:
+            if not line.endswith("\n"):  # none, or half of one
                 raise BrokenPipeError
             told = json.loads(line)
             job = jobs[told["job"]]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag, field_validator
 
 from acecoder_rl.training.recipe import Above0, AtLeast0, Positive, Section, Text
 
@@ -20,6 +20,15 @@ if TYPE_CHECKING:
     from acecoder_rl.synthesis.budget import Budget
 
 Structured = Literal["json_schema", "json_object", "none"]
+_LENGTH = "set max_tokens of the stage, or max_tokens_name"
+# Fields of a request that no endpoint's `extra` may have, and what there is instead.
+OURS = {
+    "messages": "they are the stage's",
+    "stream": "leave it out: replies are read whole",
+    "n": "set samples_per_request",
+    "max_tokens": _LENGTH,
+    "max_completion_tokens": _LENGTH,
+}
 
 
 class Endpoint(Section):
@@ -40,7 +49,8 @@ class Endpoint(Section):
             SGLang); false: they are not sent.
         seeds: whether the endpoint takes a `seed`.
         max_tokens_name: of the field that bounds an answer; newer models of OpenAI want "max_completion_tokens".
-        extra: more fields of the request, verbatim; null leaves a field out: `{temperature: null}`.
+        extra: more fields of the request, verbatim; null leaves a field out: `{temperature: null}`. Not those that
+            say how much is answered (OURS): what a request may cost is reckoned from them.
         timeout_seconds: of one try, from sending it to its last byte.
         retries: further tries of a request after server errors, time-outs and lost connections. Being told to
             slow down is no failed try.
@@ -62,6 +72,14 @@ class Endpoint(Section):
     timeout_seconds: Above0 = 300.0
     retries: Annotated[int, Field(ge=0)] = 6
     patience_seconds: Above0 = 900.0
+
+    @field_validator("extra")
+    @classmethod
+    def _not_ours(cls, value: dict[str, Any]) -> dict[str, Any]:
+        for name in value:
+            if name in OURS:
+                raise ValueError(f"{name!r} is not its own to say: {OURS[name]}")
+        return value
 
 
 class Engine(Section):

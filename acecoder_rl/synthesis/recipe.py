@@ -1,21 +1,24 @@
 """What a synthesis recipe may say: its sections, each as its stage has it, and the models that they name.
 
-Covers: reading it (`load`), sections that only some stages need, names of models that nothing is behind.
+Covers: reading it (`load`), sections that only some stages need, names of models that nothing is behind, or
+    the same twice.
 Does not cover: the fields of a section (the stage's own module), what stands ready on this machine (ready.py).
 """
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterable, Iterator
 from typing import Any
 
 from pydantic import Field
 
+from acecoder_rl.synthesis.asking import decides
 from acecoder_rl.synthesis.build import BuildSettings
 from acecoder_rl.synthesis.hard import HardSettings
 from acecoder_rl.synthesis.imagine import ImagineSettings
-from acecoder_rl.synthesis.models import Endpoint, Engine, Model
+from acecoder_rl.synthesis.models import Endpoint, Engine, Model, Request
 from acecoder_rl.synthesis.pairs import PairsSettings
 from acecoder_rl.synthesis.report import ReportSettings
 from acecoder_rl.synthesis.sample import SampleSettings
@@ -24,7 +27,7 @@ from acecoder_rl.synthesis.seeds import SeedsSettings
 from acecoder_rl.synthesis.verify import VerifySettings
 from acecoder_rl.training import mistakes
 from acecoder_rl.training.load import read_recipe
-from acecoder_rl.training.recipe import Section, Text
+from acecoder_rl.training.recipe import RecipeError, Section, Text
 
 
 class Recipe(Section):
@@ -64,7 +67,10 @@ def load(path: str | os.PathLike[str], overrides: Iterable[str] = ()) -> Recipe:
     Raises:
         RecipeError: with every mistake, each with its place and mend.
     """
-    return read_recipe(path, overrides, Recipe, _unknown_models)
+    recipe = read_recipe(path, overrides, Recipe, _unknown_models)
+    if wrong := [f"{os.fspath(path)}: {mistake}" for mistake in _alike(recipe)]:
+        raise RecipeError(wrong)
+    return recipe
 
 
 def _named(recipe: Recipe) -> Iterator[tuple[str, str]]:
@@ -92,6 +98,18 @@ def _unknown_models(document: dict[str, Any]) -> list[tuple[mistakes.Path, str]]
             mend = mistakes.instead(name, list(models)) if models else "describe it in `models`"
             found.append((path, f"{'.'.join(map(str, path))} is {name!r}, which is none of the models: {mend}"))
     return found
+
+
+def _alike(recipe: Recipe) -> Iterator[str]:
+    """Models of the samples that the cache of answers could not tell apart: one would be given the other's."""
+    anything = Request([], assistant_prefix=recipe.sample.assistant_prefix or None) if recipe.sample else Request([])
+    for (one, first), (other, second) in itertools.combinations(recipe.asked("sample").items(), 2):
+        if decides(first, anything) == decides(second, anything):
+            yield (
+                f"sample.models has {one!r} and {other!r}, which are the same model by all but where it runs, so that "
+                f"both would have the same answers: name one of them, or, if two models are served under one name, "
+                f"give them others (vllm serve --served-model-name)"
+            )
 
 
 def _at(value: Any, path: mistakes.Path) -> Any:

@@ -7,11 +7,14 @@ Does not cover: where a value stands (load.py puts the place before the line).
 from __future__ import annotations
 
 import difflib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from acecoder_rl.training.recipe import Section
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 Path = tuple[str | int, ...]
 
@@ -19,7 +22,7 @@ Path = tuple[str | int, ...]
 def explain(error: ValidationError, kind: type[Section]) -> list[tuple[Path, str]]:
     """The mistakes of a recipe of a kind: the path of each, and its line."""
     schema = _Schema(kind)
-    found = [_one(schema, item["type"], tuple(item["loc"]), item["input"]) for item in error.errors(include_url=False)]
+    found = [_of(schema, item) for item in error.errors(include_url=False)]
     # A misspelt key is also a missing one: once will do.
     meant = {(*path[:-1], mend) for path, _, mend in found if mend}
     return [(path, line) for path, line, mend in found if mend or path not in meant]
@@ -48,6 +51,13 @@ def plain_fields(kind: type[Section]) -> list[str]:
         for name, schema in fields.items()
         if any(each.get("type") in plain for each in schema.get("anyOf", [schema]))
     ]
+
+
+def _of(schema: _Schema, item: ErrorDetails) -> tuple[Path, str, str | None]:
+    if item["type"] == "value_error":  # a validator of ours, which has the words
+        path = schema.written(tuple(item["loc"]))
+        return path, f"{'.'.join(map(str, path))}: {item['ctx']['error']}", None
+    return _one(schema, item["type"], tuple(item["loc"]), item["input"])
 
 
 def _one(schema: _Schema, kind: str, loc: Path, value: Any) -> tuple[Path, str, str | None]:

@@ -62,6 +62,21 @@ def test_a_request_that_may_be_paid_without_an_answer_counts(tmp_path):
         assert Budget(50, answers).unsure == 50
 
 
+def test_the_first_words_of_an_answer_are_paid_as_well(tmp_path):
+    prefix = "x" * 1000
+    request = words("word", assistant_prefix=prefix)
+    # A dollar a token of the prompt: its bytes, and those of the first words, at least.
+    prices = {"price_in": 1e6, "price_out": 0.0}
+    with pytest.raises(BudgetSpent):
+        asked(echo, [request], tmp_path, max_cost=900.0, continue_prefix=True, **prices)
+
+
+@pytest.mark.parametrize("limit", [-1.0, float("nan")])
+def test_a_limit_that_is_none_is_an_error(limit):
+    with pytest.raises(InputError, match=r"max_cost is .*: give USD, 0 or more"):
+        Budget(limit)
+
+
 def test_a_limit_without_prices_is_an_error(tmp_path):
     with pytest.raises(InputError, match=r"--max-cost needs prices.*price_in and price_out"):
         asked(echo, [words("word")], tmp_path, max_cost=1.0)

@@ -170,13 +170,22 @@ def test_a_poisonous_hang_is_a_time_out(tmp_path):
         (error(400, "This model's maximum context length is 8192 tokens", "context_length_exceeded"), "too_long"),
         (error(400, "The decoder prompt (length 9000) is longer than the maximum model length"), "too_long"),
         (error(413, "Payload too large"), "too_long"),
+        (
+            error(
+                429,
+                "Request too large for gpt-4o in organization org-x on tokens per min (TPM): Limit 30000, "
+                "Requested 61337. The input or output tokens must be reduced",
+                "rate_limit_exceeded",
+            ),
+            "too_long",
+        ),
         (error(400, "The response was filtered", "content_filter"), "content_filter"),
         (error(400, "Invalid prompt"), "refused"),
         (error(422, "Unprocessable"), "refused"),
         (said("half a", finish="content_filter"), "content_filter"),
         (said(None, refusal="I cannot help with that"), "refused"),  # type: ignore[arg-type]
     ],
-    ids=["context", "vllm", "413", "filter", "400", "422", "filtered answer", "refusal"],
+    ids=["context", "vllm", "413", "429 for ever", "filter", "400", "422", "filtered answer", "refusal"],
 )
 def test_a_request_that_is_refused_is_asked_once_and_the_others_go_on(tmp_path, reply, reason):
     def script(body, number):

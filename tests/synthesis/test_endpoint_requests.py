@@ -34,6 +34,12 @@ def test_what_decides_an_answer_is_in_its_key(tmp_path, changed):
     assert len(fake.asked) == 1
 
 
+def test_another_seed_asks_for_other_answers_also_where_none_is_sent(tmp_path):
+    asked(echo, [words("word")], tmp_path, seeds=False)
+    _, fake = asked(echo, [words("word"), words("word", seed=1)], tmp_path, seeds=False)
+    assert len(fake.asked) == 1 and "seed" not in fake.asked[0]
+
+
 def test_samples_have_seeds_of_their_own_and_only_the_missing_are_asked_for(tmp_path):
     asked(lambda body, number: said(f"seed {body['seed']}"), [words("word", n=2, seed=7)], tmp_path)
     told, fake = asked(lambda body, number: said(f"seed {body['seed']}"), [words("word", n=4, seed=7)], tmp_path)

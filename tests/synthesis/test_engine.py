@@ -19,7 +19,7 @@ from acecoder_rl.synthesis.models import Answer, Engine, Failed, Request, ask, r
 
 # A letter is a token, and the answer is the prompt in capitals.
 VLLM = """
-import os
+import os, sys
 from types import SimpleNamespace as Plain
 
 class SamplingParams(Plain): ...
@@ -51,6 +51,8 @@ class LLM:
     def step(self):
         id, tokens, how = self.left.pop()  # not in the order they came
         text = "".join(map(chr, tokens))
+        if "half" in text:
+            os.write(int(sys.argv[1]), b'{"job": ')
         if "die" in text:
             os._exit(7)
         said = [ord(letter) for letter in f"{os.getpid()} {text.upper()}"][: how.max_tokens]
@@ -138,6 +140,11 @@ def test_an_engine_that_dies_is_told_by_its_log_and_what_it_said_is_kept(tmp_pat
         assert len(answers) == 1
         ((told,),) = ask(model, [words("never")], answers, Budget())  # by a new one
     assert without_pid(told) == "<USER>NEVER<ASSISTANT>0"
+
+
+def test_an_engine_that_dies_within_a_line_is_no_other_error(tmp_path, vllm):
+    with Answers(tmp_path / "a.sqlite") as answers, pytest.raises(engine.EngineDown, match="ended with status 7"):
+        ask(Engine(path=vllm, device="cpu"), [words("die half")], answers, Budget())
 
 
 def test_an_engine_that_does_not_start_is_told_by_its_last_words(tmp_path, vllm):

@@ -71,6 +71,13 @@ def test_the_resolved_recipe_loads_back(recipe):
         ("    model: big", "    modle: big", ":13: verify.oracle.modle is not known: did you mean model?"),
         ("models: [small]", "models: small", ":15: sample.models is 'small': give a list"),
         ("[small]", "[smal]", ":15: sample.models.0 is 'smal', which is none of the models: did you mean small?"),
+        ("  oracle:\n    model: big", "  oracle: {model: big, n: 2, at_least: 3}",
+         ":12: verify.oracle: at_least is 3, and n is 2: give at most n"),
+        ("[small]", "[big, big]", ":15: sample.models: 'big' stands there twice: name each model once, and set n"),
+        ("    price_in: 0.15", "    extra: {n: 8}",
+         ":8: models.big.extra: 'n' is not its own to say: set samples_per_request"),
+        ("    price_in: 0.15", "    extra: {max_tokens: null}",
+         ":8: models.big.extra: 'max_tokens' is not its own to say: set max_tokens of the stage, or max_tokens_name"),
         ("big\nverify", "bgi\nverify", ":10: imagine.model is 'bgi', which is none of the models: did you mean big?"),
     ],
 )  # fmt: skip
@@ -87,6 +94,18 @@ def test_all_mistakes_come_at_once(recipe):
     with pytest.raises(RecipeError) as error:
         load(path)
     assert len(error.value.mistakes) == 3
+
+
+@pytest.mark.parametrize("alike", [True, False])
+def test_samples_of_models_that_the_cache_cannot_tell_apart(recipe, alike):
+    name = "gpt-4o-mini" if alike else "other"
+    other = f"  far:\n    endpoint: http://far:8000/v1\n    model: {name}\nimagine:"
+    path = recipe(GOOD.replace("imagine:", other).replace("[small]", "[big, far]"))
+    if not alike:
+        assert load(path).sample.models == ["big", "far"]
+        return
+    with pytest.raises(RecipeError, match=r"mine\.yaml: sample\.models has 'big' and 'far', .*--served-model-name"):
+        load(path)
 
 
 def test_values_from_the_command_line(recipe):
