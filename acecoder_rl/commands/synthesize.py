@@ -67,13 +67,14 @@ def synthesize(
     from acecoder_rl.synthesis.signals import interruptible
     from acecoder_rl.training.recipe import RecipeError
 
+    came: list[int] = []
     with errors_told(hint=GOES_ON):
         try:
             loaded, stages = load(recipe, overrides or []), chosen(stage)
             if dry_run:
                 from acecoder_rl.synthesis.plan import explain
 
-                print(explain(loaded, stages, anew), end="")
+                print(explain(loaded, stages, anew, max_cost), end="")
                 return
             with interruptible() as came, _progress() as on_progress:
                 folder = synthesize(loaded, stages, anew, max_cost, on_progress)
@@ -86,6 +87,8 @@ def synthesize(
         except AskStopped as error:
             fail(str(error), FAILED)
         except KeyboardInterrupt:
+            if not came:  # before the run began
+                raise
             fail(f"interrupted: {GOES_ON}", 128 + came[0])
         from acecoder_rl.synthesis.funnel import print_funnel
 

@@ -96,14 +96,18 @@ def process(
     answers: Answers,
     budget: Budget,
     on_answer: OnAnswer = lambda answer: None,
+    prompts: tuple[Prompt, Prompt] | None = None,
 ) -> Chunk:
     """Seeds -> questions with tests.
+
+    Args:
+        prompts: as `prompts_of` gives them; None = they are read.
 
     Raises:
         InputError: a prompt file is wrong.
         AskStopped: see models.ask.
     """
-    prompts = prompts_of(settings)
+    prompts = prompts or prompts_of(settings)
     requests = [_request(row, settings, prompts) for row in rows]
     said = ask(models[settings.model], requests, answers, budget, on_answer)
     chunk = Chunk([])

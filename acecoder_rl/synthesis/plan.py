@@ -17,7 +17,7 @@ from acecoder_rl.synthesis.endpoint_requests import most_tokens_in
 from acecoder_rl.synthesis.funnel import dollars
 from acecoder_rl.synthesis.models import Endpoint, Request
 from acecoder_rl.synthesis.recipe import Recipe
-from acecoder_rl.synthesis.run import check_settings, folder_of
+from acecoder_rl.synthesis.run import check_anew, check_settings, folder_of
 from acecoder_rl.synthesis.stage_table import PROMPTED, STAGES, answers_a_row
 from acecoder_rl.synthesis.stages import rows_of
 from acecoder_rl.synthesis.state import State, state_of
@@ -31,12 +31,13 @@ than that is spent.
 """
 
 
-def explain(recipe: Recipe, stages: list[str], anew: str | None = None) -> str:
-    """The resolved recipe, and a table of the stages.
+def explain(recipe: Recipe, stages: list[str], anew: str | None = None, max_cost: float | None = None) -> str:
+    """The resolved recipe, and a table of the stages; arguments as of `run.synthesize`.
 
     Raises:
         RecipeError, InputError: something that they need is missing, as far as that is seen without asking anyone.
     """
+    check_anew(stages, anew)
     ready.check_sections(recipe, stages)
     check_settings(recipe, stages, anew)
     folder = folder_of(recipe)
@@ -45,7 +46,7 @@ def explain(recipe: Recipe, stages: list[str], anew: str | None = None) -> str:
     if anew is not None:
         kept = {name: state for name, state in kept.items() if names.index(name) < names.index(anew)}
     todo = [name for name in stages if name not in kept or kept[name].state != "finished"]
-    ready.check(recipe, todo, reach=False)
+    ready.check(recipe, todo, max_cost, reach=False)
     table = Table(box=None, header_style="bold", pad_edge=False)
     for column in ("stage", "so far", "rows in", "asks", "answers", "USD at most"):
         table.add_column(column, overflow="fold")

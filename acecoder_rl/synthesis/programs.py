@@ -1,7 +1,7 @@
 """Programs of models for questions, and which tests they pass: what the oracle and the samples have in common.
 
 Covers: the prompt with the first tests, requests, programs out of answers; running them, many at once, and what counts
-    as passing.
+    as passing; whether one call of a program may change the next.
 Does not cover: what is made of it (verify.py, sample.py), asking (models.py), the sandbox.
 Hostile input: programs run in the sandbox only. A test that passed on the program's own word (`Outcome.claimed`), or in
     its own process (`Verdict.isolation`), has not passed.
@@ -9,6 +9,7 @@ Hostile input: programs run in the sandbox only. A test that passed on the progr
 
 from __future__ import annotations
 
+import ast
 import threading
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 from pydantic import Field
 
 from acecoder_rl.completions import Program, extract_program
+from acecoder_rl.fences import PARSE_BUDGET, Parser
 from acecoder_rl.problems import Test, Tests
 from acecoder_rl.sandbox.verdict import Verdict
 from acecoder_rl.synthesis.models import Answer, Request
@@ -87,6 +89,42 @@ def results(verdict: Verdict) -> list[int]:
     if verdict.isolation != "split":
         return [0] * len(verdict.outcomes)
     return [int(outcome.status == "passed" and not outcome.claimed) for outcome in verdict.outcomes]
+
+
+def remembers(program: str) -> bool:
+    """Whether a program may keep something from one call to the next, as far as its text shows it: what it calls
+    `global`, the attributes of its functions, variables and default values that are no constants."""
+    tree, _ = Parser(PARSE_BUDGET)(program)
+    if tree is None:
+        return False
+    named = {each.name for each in tree.body if isinstance(each, ast.FunctionDef | ast.ClassDef)} | {"cls"}
+    for node in ast.walk(tree):
+        match node:
+            case ast.Global():
+                return True
+            case ast.Attribute(value=ast.Name(id=name), ctx=ast.Store()) if name in named:
+                return True
+            case ast.arguments(defaults=defaults, kw_defaults=others):
+                if not all(_is_fixed(each) for each in (*defaults, *others)):
+                    return True
+            case ast.Module(body=body) | ast.ClassDef(body=body):
+                if not all(_is_fixed(each.value) for each in body if isinstance(each, ast.Assign | ast.AnnAssign)):
+                    return True
+    return False
+
+
+def _is_fixed(value: ast.expr | None) -> bool:
+    """Whether nothing can be put into what an expression gives."""
+    match value:
+        case None | ast.Constant() | ast.Name() | ast.Attribute() | ast.Lambda() | ast.Subscript():
+            return True
+        case ast.Tuple(elts=parts):
+            return all(map(_is_fixed, parts))
+        case ast.UnaryOp(operand=part):
+            return _is_fixed(part)
+        case ast.BinOp(left=left, right=right):
+            return _is_fixed(left) and _is_fixed(right)
+    return False
 
 
 class Runs:

@@ -50,8 +50,6 @@ def check(recipe: Recipe, stages: Iterable[str], max_cost: float | None = None, 
         seeds.check(recipe.seeds)
     if "report" in stages:
         report.check()
-    if "report" in stages:
-        report.check()
     if "hard" in stages and recipe.hard.source is not None:
         Reader(Source(path=recipe.hard.source, split=recipe.hard.split), "hard.source")
     _check_models(recipe, stages, max_cost, reach)

@@ -7,6 +7,7 @@ Does not cover: what a stage does (stage_table.py and the stages' modules), what
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -20,13 +21,14 @@ from acecoder_rl.synthesis.models import release
 from acecoder_rl.synthesis.recipe import Recipe
 from acecoder_rl.synthesis.stage_table import SANDBOXED, STAGES, Work, settings_of
 from acecoder_rl.synthesis.stages import held
-from acecoder_rl.synthesis.state import check, state_of
+from acecoder_rl.synthesis.state import begun, check, state_of
 from acecoder_rl.training import mistakes
 from acecoder_rl.training.load import resolved_yaml
 from acecoder_rl.training.run_folder import RunFolder
 
 ANSWERS = "answers.sqlite"
-# Told of a stage: its name, rows of its input that are done, of how many (None = unknown), USD spent by the run.
+# Told of a stage: its name, rows of its input that are done, of how many (None = unknown), USD spent by the run. Of the
+# prompt files that are written after it, too, as of "build: prompts".
 OnProgress = Callable[[str, int, int | None, float], None]
 
 
@@ -70,8 +72,7 @@ def synthesize(
         KeyboardInterrupt: likewise; what is done is kept.
     """
     folder = folder_of(recipe)
-    if anew is not None and anew not in stages:
-        raise InputError(f"--from {anew} is none of the stages to run, which are {', '.join(stages)}: give one of them")
+    check_anew(stages, anew)
     ready.check_sections(recipe, stages)
     with ExitStack() as held_open:
         held_open.enter_context(held(folder))
@@ -92,15 +93,28 @@ def synthesize(
             def on_done(done: int, total: int | None, name: str = name) -> None:
                 on_progress(name, done, total, budget.spent)
 
-            STAGES[name].run(Work(recipe, folder, answers, budget, sandbox, on_done))
+            def on_prompts(done: int, total: int | None, name: str = name) -> None:
+                on_progress(f"{name}: prompts", done, total, budget.spent)
+
+            STAGES[name].run(Work(recipe, folder, answers, budget, sandbox, on_done, on_prompts))
     return folder
 
 
 def _begin(recipe: Recipe, folder: Path, todo: list[str]) -> None:
     """Write down what the run is made of, where it is more than looking at one that is finished."""
     run, text = RunFolder(folder), resolved_yaml(recipe)
+    if run.used and not _is_json(run.facts):
+        run.facts.unlink()  # a kill left half of it; it decides nothing
     if set(todo) - {"report"} or not run.recipe.exists() or run.recipe.read_text() != text:
         run.begin(text, [])
+
+
+def _is_json(path: Path) -> bool:
+    try:
+        json.loads(path.read_bytes())
+    except ValueError:
+        return False
+    return True
 
 
 def forget(folder: Path, first: str) -> None:
@@ -127,6 +141,12 @@ def folder_of(recipe: Recipe) -> Path:
     return folder
 
 
+def check_anew(stages: list[str], anew: str | None) -> None:
+    """Raises InputError where the stage to be made anew is none of those to run."""
+    if anew is not None and anew not in stages:
+        raise InputError(f"--from {anew} is none of the stages to run, which are {', '.join(stages)}: give one of them")
+
+
 def check_settings(recipe: Recipe, stages: list[str], anew: str | None) -> None:
     """Whether stages that have begun, up to the last to be run, were begun with the recipe's settings.
 
@@ -139,7 +159,7 @@ def check_settings(recipe: Recipe, stages: list[str], anew: str | None) -> None:
     for name in list(STAGES)[: list(STAGES).index(stages[-1]) + 1]:
         if name == anew:
             return
-        state = state_of(folder, name)
+        state = begun(folder, name)
         if state is not None and getattr(recipe, name) is not None:
             check(folder / name, state, settings_of(recipe, name), state.input)
 

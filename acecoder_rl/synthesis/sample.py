@@ -81,15 +81,19 @@ def process(
     budget: Budget,
     sandbox: Calls,
     on_answer: OnAnswer = lambda answer: None,
+    prompts: tuple[Prompt] | None = None,
 ) -> Chunk:
     """Questions with tests -> questions with programs.
+
+    Args:
+        prompts: as `prompts_of` gives them; None = they are read.
 
     Raises:
         InputError: a prompt file is wrong.
         AskStopped: see models.ask.
         SandboxError: the sandbox failed; never for what a program did.
     """
-    (prompt,) = prompts_of(settings)
+    (prompt,) = prompts or prompts_of(settings)
     texts = [json.loads(row["tests"]) for row in rows]
     requests = [
         settings.request(prompt, row["question"], tests, settings.n, settings.temperature)

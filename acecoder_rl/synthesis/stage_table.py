@@ -27,6 +27,7 @@ PROMPTED: dict[str, Any] = {"imagine": imagine, "verify": verify, "sample": samp
 SANDBOXED = frozenset(("verify", "sample"))
 # Rows a part, of the stages that ask: many times the requests in flight, as a chunk ends when its last answer is there.
 CHUNKS = {"imagine": 256, "verify": 256, "sample": 128}
+ENGINES = 8  # times as many, where several engines take turns: each is started anew for each chunk
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,7 @@ class Work:
         folder: of the run.
         sandbox: None where no stage to run needs one.
         on_done: told the rows of the input that are done, and of how many.
+        on_prompts: the same of the prompt files that are written then, which may take longer than the rows.
     """
 
     recipe: Recipe
@@ -45,6 +47,7 @@ class Work:
     budget: Budget
     sandbox: Any
     on_done: OnDone
+    on_prompts: OnDone = lambda done, total: None
 
 
 @dataclass(frozen=True)
@@ -124,11 +127,14 @@ def _asking(work: Work, name: str, reads: str, stage: Any, **more: Any) -> None:
         answers=work.answers,
         budget=work.budget,
         on_answer=advance.answer,
+        prompts=stage.prompts_of(getattr(work.recipe, name)),  # once: somebody may edit the files meanwhile
         **more,
     )
+    engines = sum(isinstance(model, Engine) for model in work.recipe.asked(name).values())
+    size = CHUNKS[name] * (ENGINES if engines > 1 else 1)
     fingerprint, before = fingerprint_of(work.folder, reads), state_of(work.folder, reads)
     run_stage(
-        work.folder, name, stage.schema(), rows_of(work.folder, reads), process, CHUNKS[name],
+        work.folder, name, stage.schema(), rows_of(work.folder, reads), process, size,
         settings_of(work.recipe, name), before.kept if before else None, advance.done, input=fingerprint,
     )  # fmt: skip
 
@@ -147,17 +153,17 @@ def _sample(work: Work) -> None:
 
 def _build(work: Work) -> None:
     build.run(work.folder, work.on_done)
-    dataset.publish(work.folder, work.recipe.build)
+    dataset.publish(work.folder, work.recipe.build, work.on_prompts)
 
 
 def _pairs(work: Work) -> None:
     pairs.run(work.folder, work.recipe.pairs, work.on_done)
-    dataset.publish(work.folder, work.recipe.build)
+    dataset.publish(work.folder, work.recipe.build, work.on_prompts)
 
 
 def _hard(work: Work) -> None:
     hard.run(work.folder, work.recipe.hard, work.on_done)
-    dataset.publish(work.folder, work.recipe.build)
+    dataset.publish(work.folder, work.recipe.build, work.on_prompts)
 
 
 def _report(work: Work) -> None:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from acecoder_rl.records import InputError
 from acecoder_rl.synthesis.parts import Row, anew, digest, read_part, told_by, write_part
-from acecoder_rl.synthesis.state import State, check, state_of, write_state
+from acecoder_rl.synthesis.state import State, begun, check, state_of, write_state
 
 if TYPE_CHECKING:
     import pyarrow
@@ -84,7 +84,7 @@ def run_stage(
         source: the rows that come in, always the same ones in the same order; read from its start.
         process: makes a chunk of rows, with the same result each time for the same rows.
         chunk_size: rows of the input a part, once the stage has begun: the one it began with.
-        settings: plain JSON; must be the same when the stage is resumed.
+        settings: plain JSON; must be the same when the stage is resumed, once it has written rows.
         total: rows of the source, where known.
         on_done: told the rows of the input that are done, and `total`, at the start and after each chunk.
         input: plain JSON, the fingerprint of the source: `fingerprint_of` for a stage.
@@ -95,7 +95,7 @@ def run_stage(
     """
     settings, input = json.loads(json.dumps([settings, input]))
     here = folder / name
-    state = state_of(folder, name)
+    state = begun(folder, name)
     if state is None:
         here.mkdir(parents=True, exist_ok=True)
         state = State("running", settings, input, chunk_size)

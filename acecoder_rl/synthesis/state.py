@@ -72,6 +72,15 @@ def state_of(folder: Path, name: str) -> State | None:
         raise InputError(f"{path} is no state of a stage ({error}): {anew(name)}") from None
 
 
+def begun(folder: Path, name: str) -> State | None:
+    """A stage's state, once rows are written. Before that no setting binds it: a recipe that names a dataset which is
+    not to be had, or a column that is not there, can be mended."""
+    state = state_of(folder, name)
+    if state is None or state.state == "finished" or (folder / name / "part-00000.parquet").exists():
+        return state
+    return None
+
+
 def write_state(here: Path, state: State) -> None:
     """Write a stage's stage.json in its folder, whole or not at all."""
     half = here / (STATE + ".tmp")

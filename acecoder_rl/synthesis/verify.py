@@ -4,9 +4,10 @@ Covers: `process`: of each question's tests the ones that are sound by themselve
     `oracle.at_least` of `oracle.n` programs pass, each time they run. Questions with fewer than `min_tests` go.
     Every test that goes has a reason, and is counted by it: REASONS of tests_kept.py, and
     oracle_failed   too few programs pass it
-    flaky           programs pass it at times: run again with other hashes and random numbers, too few still do
-    unanswered      the model gave no answer for the question, so that there is no program
-    no_program      there is no program in the model's answers
+    flaky           programs pass it at times: run again with other hashes and random numbers, and those that may
+                    remember earlier calls with the tests in the opposite order, too few still do
+    unanswered      the model gave fewer than `at_least` answers for the question
+    no_program      fewer than `at_least` of its answers have a program
     few_tests       nothing is wrong with it, but its question goes
 Does not cover: asking and running (programs.py).
 The same rows give the same again, but for flaky tests: chance decides whether further runs show them.
@@ -17,9 +18,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
@@ -29,7 +30,7 @@ from acecoder_rl.completions import Program
 from acecoder_rl.problems import Tests
 from acecoder_rl.sandbox.verdict import Verdict
 from acecoder_rl.synthesis.models import Answer, Failed, OnAnswer, ask
-from acecoder_rl.synthesis.programs import ProgramSettings, Runs, asserts, program_in, prompt_of, results
+from acecoder_rl.synthesis.programs import ProgramSettings, Runs, asserts, program_in, prompt_of, remembers, results
 from acecoder_rl.synthesis.prompts import Prompt
 from acecoder_rl.synthesis.stages import Chunk, Dropped
 from acecoder_rl.synthesis.tests_kept import Kept, keep_tests
@@ -44,13 +45,16 @@ if TYPE_CHECKING:
     from acecoder_rl.synthesis.models import Endpoint, Engine
 
 TEMPERATURE = 0.7  # of several programs, if the recipe has none
+# Added to the seed: stage sample may ask the same model the same, and programs that chose the tests would judge them
+# kindly when they came again as samples.
+SEED = 2**30
 
 
 class Oracle(Section):
     """Whose programs decide.
 
     Attributes:
-        model: one of `models`.
+        model: one of `models`; its programs are others than those that `sample` gets of it, but for greedy ones.
         n: programs a question.
         at_least: so many of them must pass a test for it to stay.
         temperature: None = 0 (greedy) for one program, 0.7 for more.
@@ -75,7 +79,8 @@ class VerifySettings(ProgramSettings):
 
     Attributes:
         oracle: whose programs decide.
-        fresh_runs: how often programs run again, with another hash seed and other random numbers, to find flaky tests.
+        fresh_runs: how often programs run again, with another hash seed and other random numbers, to find flaky tests
+            and those that need an earlier one.
         min_tests: questions with fewer left go.
     """
 
@@ -112,32 +117,35 @@ def process(
     budget: Budget,
     sandbox: Calls,
     on_answer: OnAnswer = lambda answer: None,
+    prompts: tuple[Prompt] | None = None,
 ) -> Chunk:
     """Questions with imagined tests -> questions with tests to trust.
+
+    Args:
+        prompts: as `prompts_of` gives them; None = they are read.
 
     Raises:
         InputError: a prompt file is wrong.
         AskStopped: see models.ask.
         SandboxError: the sandbox failed; never for what a program did.
     """
-    (prompt,) = prompts_of(settings)
+    (prompt,) = prompts or prompts_of(settings)
     oracle = settings.oracle
     greedy = 0.0 if oracle.n == 1 else TEMPERATURE
     temperature = greedy if oracle.temperature is None else oracle.temperature
     questions = [_Question(row, keep_tests(json.loads(row["tests"]))) for row in rows]
     asked = [each for each in questions if len(each.sound.tests) >= settings.min_tests]
-    said = ask(
-        models[oracle.model],
-        [settings.request(prompt, each.row["question"], each.sound.tests, oracle.n, temperature) for each in asked],
-        answers,
-        budget,
-        on_answer,
-    )
+    requests = [
+        settings.request(prompt, each.row["question"], each.sound.tests, oracle.n, temperature) for each in asked
+    ]
+    if temperature:
+        requests = [replace(request, seed=request.seed + SEED) for request in requests]
+    said = ask(models[oracle.model], requests, answers, budget, on_answer)
     chunk = Chunk([])
     counts = Counter({"tokens_in": 0, "tokens_out": 0, "tests_imagined": 0, "tests_kept": 0})
     with Runs(sandbox) as runs:
         for each, answered in zip(asked, said, strict=True):
-            each.start(answered, runs)
+            each.start(answered, settings, runs)
         for each in asked:  # while later ones run for the first time
             each.start_again(settings, runs)
         for each in questions:
@@ -155,6 +163,9 @@ def process(
     return chunk
 
 
+_Run = tuple[Sequence[int], Future[Verdict]]
+
+
 @dataclass
 class _Question:
     """A question on its way.
@@ -163,8 +174,8 @@ class _Question:
         row: as it came.
         sound: its tests that are sound by themselves, and the others.
         programs: the oracle's; each counts, also where two are the same.
-        runs: of each different program, the first run and those after it.
-        failure: why there are no programs, where there are none.
+        runs: of each different program, the first run and those after it, each with the numbers of its tests.
+        failure: why there are no programs, where there are none, or too few.
         passed: for each program, 1 for the sound tests that it passes each time.
         reasons: for each sound test, why it goes; None = it stays.
     """
@@ -172,7 +183,7 @@ class _Question:
     row: dict[str, Any]
     sound: Kept
     programs: list[Program] = field(default_factory=list)
-    runs: dict[str, list[Future[Verdict]]] = field(default_factory=dict)
+    runs: dict[str, list[_Run]] = field(default_factory=dict)
     failure: str = ""
     passed: list[list[int]] = field(default_factory=list)
     reasons: list[str | None] = field(default_factory=list)
@@ -181,28 +192,42 @@ class _Question:
     def tests(self) -> Tests:
         return asserts(self.sound.tests, self.sound.entry_point)
 
-    def start(self, answered: list[Answer | Failed], runs: Runs) -> None:
+    def start(self, answered: list[Answer | Failed], settings: VerifySettings, runs: Runs) -> None:
         found = [program_in(answer, self.tests) for answer in answered if isinstance(answer, Answer)]
         self.programs = [program for program in found if program.code]
-        if not self.programs:
-            self.failure = "no_program" if found else "unanswered"
+        if len(self.programs) < settings.oracle.at_least:  # no test can stay, and it is not for what the programs did
+            self.failure = "no_program" if len(found) >= settings.oracle.at_least else "unanswered"
+            self.programs = []
         for code in dict.fromkeys(program.code for program in self.programs):
-            self.runs[code] = [runs.start(code, self.tests)]
+            self.runs[code] = [(range(len(self.tests)), runs.start(code, self.tests))]
 
     def start_again(self, settings: VerifySettings, runs: Runs) -> None:
-        first = {code: results(futures[0].result()) for code, futures in self.runs.items()}
+        first = {code: self._passed(started[0]) for code, started in self.runs.items()}
         passing = [sum(each) for each in zip(*(first[program.code] for program in self.programs), strict=True)]
         if sum(count >= settings.oracle.at_least for count in passing) < settings.min_tests:
             return  # the question goes anyhow
-        for code, futures in self.runs.items():
+        for code, started in self.runs.items():
             if any(first[code]):
-                futures += [runs.start(code, self.tests, fresh=True) for _ in range(settings.fresh_runs)]
+                numbers, tests = started[0][0], self.tests
+                if remembers(code):  # without those that it fails: they may hang, which leaves others no time
+                    numbers = [number for number in reversed(numbers) if first[code][number]]
+                    tests = asserts([self.sound.tests[number] for number in numbers], self.sound.entry_point)
+                for _ in range(settings.fresh_runs):
+                    started.append((numbers, runs.start(code, tests, fresh=True)))
+
+    def _passed(self, run: _Run) -> list[int]:
+        """For each sound test, 1 if it passed."""
+        numbers, future = run
+        passed = [0] * len(self.sound.tests)
+        for number, one in zip(numbers, results(future.result()), strict=True):
+            passed[number] = one
+        return passed
 
     def decide(self, settings: VerifySettings) -> None:
         if not self.programs:
             self.reasons = [self.failure or None for _ in self.sound.tests]
             return
-        outcomes = {code: [results(each.result()) for each in futures] for code, futures in self.runs.items()}
+        outcomes = {code: [self._passed(each) for each in started] for code, started in self.runs.items()}
         always = {code: [min(each) for each in zip(*runs, strict=True)] for code, runs in outcomes.items()}
         ever = {code: [max(each) for each in zip(*runs, strict=True)] for code, runs in outcomes.items()}
         self.passed = [always[program.code] for program in self.programs]

@@ -6,19 +6,24 @@ Does not cover: how answers are got (test_endpoint.py), single stages (their own
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
 
 from acecoder_rl.records import InputError
-from acecoder_rl.synthesis.budget import BudgetSpent
+from acecoder_rl.synthesis import stage_table, verify
+from acecoder_rl.synthesis.answers import Answers
+from acecoder_rl.synthesis.budget import Budget, BudgetSpent
+from acecoder_rl.synthesis.recipe import Recipe
 from acecoder_rl.synthesis.run import chosen
-from acecoder_rl.synthesis.stages import dropped_of
+from acecoder_rl.synthesis.stage_table import STAGES, Work
+from acecoder_rl.synthesis.stages import Chunk, dropped_of, run_stage
 from acecoder_rl.synthesis.state import state_of
 from acecoder_rl.training.recipe import RecipeError
 from tests.synthesis import prepared
 from tests.synthesis.chain import named, requests, run, tables, write_recipe
-from tests.synthesis.fake_endpoint import Fake, endpoint
+from tests.synthesis.fake_endpoint import Fake, Reply, endpoint
 
 
 @pytest.fixture(scope="module")
@@ -254,6 +259,57 @@ def test_progress_is_told_for_each_stage(fresh):
     assert ends["imagine"] == (6, 6) and ends["verify"] == (5, 5) and ends["sample"] == ends["hard"] == (4, 4)
     assert all(steps == sorted(steps) for stage, steps in told.items() if stage != "seeds")
     assert (3, 4) in told["sample"]  # within a chunk, by the answers that came
+    assert (ends["build: prompts"], ends["hard: prompts"]) == ((4, 4), (1, 1))
+
+
+def test_a_prompt_file_that_is_edited_meanwhile_counts_in_the_next_run(fresh, tmp_path, monkeypatch):
+    recipe, fake = fresh
+    monkeypatch.setattr(stage_table, "CHUNKS", dict.fromkeys(stage_table.CHUNKS, 2))
+    mine = tmp_path / "mine.txt"
+    mine.write_text("Former: {program}")
+
+    def edit(stage: str, done: int, total: int | None, cost: float) -> None:
+        if stage == "imagine" and done == 2:
+            mine.write_text("Later: {program}")
+
+    prompt = [f"imagine.prompt_without_question={mine}"]
+    run(recipe, "seeds..imagine", overrides=prompt, on_progress=edit)
+    assert {text.partition(":")[0] for text in fake.prompts()} == {"Former"} and len(fake.asked) == 6
+    with pytest.raises(InputError, match=r"imagine\.prompt_texts was .*--from imagine"):
+        run(recipe, "imagine", overrides=prompt)
+
+
+@pytest.mark.parametrize("seeds", [True, False])
+def test_the_oracles_programs_do_not_come_again_as_samples(tmp_path, seeds):
+    def answer(body: dict, number: int) -> Reply:
+        return prepared.answer(body if body["model"] == "writer" else {**body, "model": "oracle"})
+
+    with endpoint(answer) as fake:
+        recipe = write_recipe(tmp_path, fake.url, seeds=seeds)
+        run(recipe, "seeds..sample", ["verify.oracle={model: solver, n: 2}", "sample.n=2"])
+        asked = [text for text in requests(fake) if json.loads(text)["model"] == "solver"]
+    assert len(asked) == 5 * 2 + 4 * 2  # one question goes
+    assert len(set(asked)) == (len(asked) if seeds else 5)  # the prompts are the same
+
+
+def test_half_of_run_json_does_not_stop_a_run(fresh):
+    recipe, _ = fresh
+    folder = run(recipe, "seeds")
+    (folder / "run.json").write_text('[{"versions": ')  # as a kill -9 leaves it
+    run(recipe, "imagine")
+    assert len(json.loads((folder / "run.json").read_text())) == 1
+
+
+def test_engines_that_take_turns_have_large_chunks(tmp_path):
+    engines = {name: {"path": f"owner/{name}"} for name in ("one", "two")}
+    run_stage(tmp_path, "verify", verify.schema(), [], Chunk, 1, {})
+    for names, size in ((["one"], 128), (["one", "two"], 1024)):
+        recipe = Recipe(models=engines, sample={"models": names})
+        folder = tmp_path / str(size)
+        shutil.copytree(tmp_path / "verify", folder / "verify")
+        with Answers(folder / "answers.sqlite") as answers:
+            STAGES["sample"].run(Work(recipe, folder, answers, Budget(), None, lambda done, total: None))
+        assert state_of(folder, "sample").chunk_size == size
 
 
 def _asked_of(fake: Fake, model: str) -> int:

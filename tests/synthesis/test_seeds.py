@@ -11,6 +11,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import datasets
 import pytest
 from pydantic import ValidationError
 
@@ -143,6 +144,21 @@ def test_a_benchmark_that_is_missing_leaves_no_trace(tmp_path, jsonl):
     with pytest.raises(RecipeError, match=r"seeds\.benchmarks\.0.*does not exist"):
         run(tmp_path / "run", path, benchmarks=[str(tmp_path / "none.jsonl")])
     assert len(run(tmp_path / "run", path)[0]) == 1  # with other settings
+
+
+def test_a_source_that_is_not_to_be_had_can_be_mended(tmp_path, jsonl, monkeypatch):
+    def load_dataset(path, config, split):
+        if path != "own/rows":
+            raise ConnectionError("no network")
+        return datasets.Dataset.from_list([{"code": function("a")}])
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    folder = tmp_path / "run"
+    with pytest.raises(RecipeError, match=r"seeds\.sources\.0\.path is 'own/row' .*no network: mend the path, or"):
+        run(folder, "own/row")
+    with pytest.raises(ProblemError, match=r"own/rows: row 0: has no field 'program', but 'code': name the filter or"):
+        run(folder, "own/rows")
+    assert [row["id"] for row in run(folder, {"path": "own/rows", "program": "code"})[0]] == ["rows_0"]
 
 
 def test_a_source_that_changed_is_no_longer_gone_on_with(tmp_path, jsonl):

@@ -152,6 +152,22 @@ def test_changed_settings_name_the_field_and_the_mend(tmp_path, finished):
         stage(tmp_path, input="of now")
 
 
+def test_a_stage_that_has_written_nothing_is_not_bound_to_its_settings(tmp_path):
+    def not_to_be_had():
+        raise ConnectionError("no network")
+        yield
+
+    with pytest.raises(ConnectionError):
+        stage(tmp_path, rows=not_to_be_had(), settings={"path": "no/such"}, input="no/such")
+    stage(tmp_path, settings={"path": "some/such"}, input="some/such", size=2)
+    state = state_of(tmp_path, "odd")
+    assert (state.settings, state.input, state.chunk_size) == ({"path": "some/such"}, "some/such", 2)
+    # No row came: that is a result, and no beginning.
+    stage(tmp_path / "none", rows=[])
+    with pytest.raises(InputError, match=r"odd\.a\.b was 1, and is now 2"):
+        stage(tmp_path / "none", rows=[], settings={"a": {"b": 2}})
+
+
 def test_a_missing_part_is_no_shorter_table(tmp_path):
     stage(tmp_path)
     (tmp_path / "odd" / "part-00001.parquet").unlink()

@@ -78,11 +78,22 @@ def test_a_mistake_has_status_2_and_no_traceback(tmp_path):
             (["verfy"], "STAGE is 'verfy': did you mean verify?"),
             (["sample"], "stage verify has not begun: run it first"),
             (["seeds", "--from", "hard"], "--from hard is none of the stages to run"),
+            (["seeds", "--from", "hard", "--dry-run"], "--from hard is none of the stages to run"),
+            (["--dry-run", "--max-cost", "1", "--set", "models.solver.price_in=null"], "--max-cost needs both"),
         ):
             ended = CliRunner().invoke(app, ["synthesize", str(recipe), *arguments])
             assert (ended.exit_code, type(ended.exception)) == (2, SystemExit), ended.output
             assert told in ended.stderr
     assert not fake.asked
+
+
+def test_ctrl_c_before_the_run_begins_is_no_fault_of_ours(tmp_path, monkeypatch):
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("acecoder_rl.synthesis.recipe.load", interrupted)
+    ended = CliRunner().invoke(app, ["synthesize", str(tmp_path / "recipe.yaml")])
+    assert (ended.exit_code, type(ended.exception)) == (130, SystemExit) and "interrupted" in ended.stderr
 
 
 def test_an_endpoint_that_goes_down_has_status_1(tmp_path):

@@ -45,7 +45,7 @@ def verified(sandbox, folder, rows, programs, finish="stop", **settings):
 
     def script(body, number):
         question = next(name for name in programs if name in body["messages"][0]["content"])
-        program = programs[question][body["seed"]]
+        program = programs[question][body["seed"] % verify.SEED]
         return said("I do not know." if program is None else f"Sure:\n```python\n{program}\n```", finish=finish)
 
     with endpoint(script) as fake, Answers(folder / "answers.sqlite") as answers:
@@ -144,6 +144,29 @@ def test_a_flaky_program_does_not_take_steady_ones_tests(sandbox, tmp_path):
     assert kept == STEADY[1:] and reasons == {STEADY[0]: "flaky"}
 
 
+PUSHES = [f"assert push({number}) == {list(range(number + 1))}" for number in range(6)]
+KEEPS = {
+    "a variable of the module": "kept = []\ndef push(x):\n    kept.append(x)\n    return list(kept)",
+    "global": "kept = ()\ndef push(x):\n    global kept\n    kept += (x,)\n    return list(kept)",
+    "a default value": "def push(x, kept=[]):\n    kept.append(x)\n    return list(kept)",
+    "of a class": "class Kept:\n    all = []\ndef push(x):\n    Kept.all.append(x)\n    return list(Kept.all)",
+    "of a function": "def push(x):\n    push.kept = push.kept + (x,)\n    return list(push.kept)\npush.kept = ()",
+}
+
+
+@pytest.mark.parametrize("program", KEEPS.values(), ids=KEEPS)
+def test_tests_that_need_an_earlier_one_go(sandbox, tmp_path, program):
+    assert sandbox.run(program, PUSHES).passed
+    # In the opposite order each finds what it should not: [5], [5, 4], ...
+    assert one(sandbox, tmp_path, PUSHES, [program]) == ([], dict.fromkeys(PUSHES, "flaky"))
+
+
+def test_a_memory_that_changes_no_answer_costs_no_test(sandbox, tmp_path):
+    hangs = "assert f(99) == 99"
+    program = "known = {}\ndef f(x):\n    while x == 99: pass\n    return known.setdefault(x, x)"
+    assert one(sandbox, tmp_path, [*STEADY, hangs], [program]) == (STEADY, {hangs: "oracle_failed"})
+
+
 HOSTILE = {
     "exits": "import os\nos._exit(0)",
     "exits in a test": "import os\ndef f(x):\n    os._exit(0)",
@@ -208,6 +231,12 @@ def test_no_program_and_no_answer(sandbox, tmp_path):
     chunk, _ = verified(sandbox, tmp_path / "filtered", rows, {"Return x.": [SAME]}, finish="content_filter")
     assert [each.reason for each in chunk.dropped] == ["unanswered"]
     assert chunk.counts["tests_dropped.unanswered"] == 5 and chunk.counts["oracle.content_filter"] == 1
+    # One of three programs cannot be two: that is not the tests' fault.
+    rows = [row(STEADY), row(STEADY, "q_1", "Return y.")]
+    few = {"Return x.": [None, SAME, None], "Return y.": [SAME, None, SAME]}
+    chunk, _ = verified(sandbox, tmp_path / "few", rows, few, oracle={"at_least": 2})
+    assert [(each.id, each.reason) for each in chunk.dropped] == [("q_0", "no_program")]
+    assert [each["id"] for each in chunk.rows] == ["q_1"]
     # One program of two will do.
     assert one(sandbox, tmp_path / "one", STEADY, [None, SAME]) == (STEADY, {})
 
