@@ -18,7 +18,6 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -121,7 +120,7 @@ class Benchmarks:
         """The runs of words, but for those of numbers and letters."""
         short = [len(word) == 1 or word.isdigit() for word in words]
         for start in range(len(words) - self.ngram + 1):
-            if sum(islice(short, start, start + self.ngram)) <= self.ngram - WORDS:
+            if sum(short[start : start + self.ngram]) <= self.ngram - WORDS:
                 yield " ".join(words[start : start + self.ngram])
 
 
