@@ -50,7 +50,7 @@ class Child:
                 stderr=subprocess.STDOUT if out else None,
                 env={**environment, **KEPT, RUN: self._token},
                 start_new_session=True,  # signals of Slurm's and of the terminal are ours to pass on
-                preexec_fn=lambda: LIBC.prctl(SET_PDEATHSIG, orphaned),
+                preexec_fn=lambda: _in_child(orphaned),
             )
 
     def end(self, seconds: float) -> int:
@@ -82,3 +82,10 @@ class Child:
                     with contextlib.suppress(psutil.Error):
                         each.kill()
             time.sleep(0.1)
+
+
+def _in_child(orphaned: signal.Signals) -> None:
+    LIBC.prctl(SET_PDEATHSIG, orphaned)
+    # That the time limit is near is for us to know. Slurm's proctrack/linuxproc tells every process of the job, and it
+    # would end Ray and the training on the spot.
+    signal.signal(signal.SIGUSR1, signal.SIG_IGN)

@@ -8,17 +8,16 @@ Does not cover: the other nodes' side (follow.py), requeueing itself (slurm/run.
 from __future__ import annotations
 
 import os
-import secrets
 import signal
 import socket
 import sys
 import time
-from contextlib import ExitStack
-from dataclasses import dataclass
+from contextlib import ExitStack, suppress
 from queue import Empty, SimpleQueue
 from typing import Any
 
 from acecoder_rl.slurm.children import Child
+from acecoder_rl.slurm.events import Ends, Event, Events, hear_signals
 from acecoder_rl.slurm.job import Job, Order
 from acecoder_rl.slurm.line import Line, Place, addresses
 from acecoder_rl.slurm.ray_node import RayEnded, RayNode, environment
@@ -33,56 +32,27 @@ STOP_SECONDS = 45.0
 RAY_STOP_SECONDS = 10.0
 LEAVE_SECONDS = 30.0  # for the other nodes to end
 EXPLAIN_SECONDS = 5.0  # a training that fails may do so because a node was lost, of which we hear a little later
+SIGNAL_SECONDS = 1.0
 LOOK = 0.2
-
-
-class Ends(Exception):
-    """The run ends before the training does.
-
-    Args:
-        status: of this process.
-        message: why.
-    """
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-
-
-@dataclass(frozen=True)
-class Event:
-    """What happened: message of a node, or a signal.
-
-    Attributes:
-        kind: hello, up, failed, gone (a node); limit, stop (a signal).
-        node: whose.
-        text: what it says.
-        number: of the signal.
-        line: to the node.
-    """
-
-    kind: str
-    node: str = ""
-    text: str = ""
-    number: int = 0
-    line: Line | None = None
-
-
-Events = SimpleQueue  # of Event; its put may be called in a signal handler
 
 
 def lead(job: Job, order: Order) -> int:
     """Run it; the exit status: 0, the training's own, 1 when a node is lost, REQUEUE, 128 + a signal."""
     events: Events[Event] = SimpleQueue()
-    _hear_signals(events)
+    hear_signals(events)
     try:
         order = order.on(job.nodes)
+        order.nodes_folder.mkdir(parents=True, exist_ok=True)
         resume = _begin(job, order)
+        parts = _Run(job, order, events)
     except RecipeError as error:
         _tell(str(error))
         return 2
+    except OSError as error:
+        _tell(f"logging.folder: {error}: give another with --set logging.folder=...")
+        return 2
     before = order.run.last_checkpoint()
-    with _Run(job, order, events) as run:
+    with parts as run:
         try:
             status = run.all(resume)
         except Ends as ends:
@@ -101,11 +71,10 @@ class _Run:
         self.lines: dict[str, Line] = {}
         self.ray: RayNode | None = None
         self.stopping = False
-        self.token = secrets.token_hex(16)
+        self._stack = ExitStack()
+        self.place = Place(order.nodes_folder / f"{job.id}.json", self._heard)
 
     def __enter__(self) -> _Run:
-        self._stack = ExitStack()
-        self.place = Place(self.order.nodes_folder / f"{self.job.id}.json", self._heard)
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -143,21 +112,20 @@ class _Run:
                 )
             if event.kind == "hello":
                 assert event.line is not None
-                event.line.node = event.node
                 self.lines[event.node] = event.line
         self.place.close()
 
     def _train(self, resume: bool) -> int:
         here = next(iter(self.lines.values())).here if self.lines else addresses()[0]
         log = self.order.nodes_folder / f"{self.job.number}-{self.job.node}.log"
-        self.ray = RayNode(self.job, self.order.resources, here, self.token, log)
+        self.ray = RayNode(self.job, self.order.resources, here, self.place.token, log)
         self._stack.callback(self.ray.end, RAY_STOP_SECONDS)
         end = time.monotonic() + RAY_SECONDS
         while (address := self.ray.look()) is None:
             self._next(time.monotonic() + LOOK)
             self._in_time(end, {self.job.node})
         for line in self.lines.values():
-            line.say("ray", address=address, token=self.token)
+            line.say("ray", address=address)
         waiting = set(self.lines)
         while waiting:
             event = self._next(end)
@@ -165,7 +133,7 @@ class _Run:
             self._in_time(end, waiting)
         nodes = "1 node" if self.job.nodes == 1 else f"{self.job.nodes} nodes"
         _tell(f"Ray is up on {nodes} ({self._granted()}), at {address}")
-        given = environment(here, self.token, self.order.resources.device) | {"RAY_ADDRESS": address}
+        given = environment(here, self.place.token, self.order.resources.device) | {"RAY_ADDRESS": address}
         return self._follow(resume, given)
 
     def _everywhere(self, resume: bool) -> int:
@@ -210,7 +178,10 @@ class _Run:
                 event = self.events.get(timeout=max(0.0, min(LOOK, end - time.monotonic())))
                 break
             except RayEnded as ended:
-                raise Ends(1, f"node {self.job.node} is lost: {ended}") from None
+                event = self._signal()
+                if event is None:
+                    raise Ends(1, f"node {self.job.node} is lost: {ended}") from None
+                break
             except Empty:
                 if time.monotonic() >= end:
                     return None
@@ -224,6 +195,16 @@ class _Run:
             raise Ends(1, f"node {event.node} is lost: {event.text}")
         return event
 
+    def _signal(self) -> Event | None:
+        """That came a moment ago: Slurm may give all processes of a job the signal that ends it, Ray's first."""
+        end = time.monotonic() + SIGNAL_SECONDS
+        while (left := end - time.monotonic()) > 0:
+            with suppress(Empty):
+                event = self.events.get(timeout=left)
+                if event.kind in ("limit", "stop"):
+                    return event
+        return None
+
     def _in_time(self, end: float, waiting: set[str]) -> None:
         if waiting and time.monotonic() > end:
             late = ", ".join(sorted(waiting))
@@ -236,8 +217,9 @@ class _Run:
             if line.node and not self.stopping:
                 self.events.put(Event("gone", line.node))
             return
-        node = message.get("node") or line.node
-        self.events.put(Event(message["kind"], node, message.get("text", ""), line=line))
+        if message["kind"] == "hello":
+            line.node = message["node"]
+        self.events.put(Event(message["kind"], line.node, message.get("text", ""), line=line))
 
     def _granted(self) -> str:
         resources = self.order.resources
@@ -246,22 +228,13 @@ class _Run:
         return f"{self.job.gpus if self.job.gpus is not None else 'all'} GPUs and {self.job.cores} cores on this one"
 
 
-def _hear_signals(events: Events[Event]) -> None:
-    """Once each: a second one must not break the clean-up."""
-
-    def hear(number: int, frame: object) -> None:
-        signal.signal(number, signal.SIG_IGN)
-        kind = "limit" if number == signal.SIGUSR1 else "stop"
-        events.put(Event(kind, number=number))
-
-    for number in (signal.SIGUSR1, signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, hear)
-
-
 def _begin(job: Job, order: Order) -> bool:
     """Whether to go on from a checkpoint; what a requeued job began without saving a step is put aside."""
     run = order.run
-    if not job.restarts:
+    ours = order.nodes_folder / f"{job.number}.begun"
+    if not job.restarts or not ours.exists():  # requeued before it came here: what the folder holds is another run's
+        if order.resume or not (run.used or run.last_checkpoint() is not None):
+            ours.touch()
         return order.resume
     if run.last_checkpoint() is not None:
         return True

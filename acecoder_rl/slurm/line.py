@@ -3,13 +3,14 @@
 Covers: JSON messages over TCP, both ways; a beat, so that a node that has gone without a word is missed; finding
     the first node by a file in the run's folder, which all nodes see.
 Does not cover: what the messages mean (lead.py, follow.py).
-Hostile input: whoever connects proves that it has read the file, which is its owner's alone, before it is heard.
+Hostile input: each end proves that it has read the file, which is its owner's alone, before it is heard, and each
+    message that it comes from there: what was overheard of one line, or is passed on to it, is worth nothing. Messages
+    are not encrypted, and hold no secret.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import hmac
 import json
 import os
@@ -27,6 +28,9 @@ BEAT = 5.0  # seconds between signs of life
 SILENCE = 60.0  # seconds without one, after which the other is taken for lost
 GREETING = 10.0  # seconds for proving oneself
 AGAIN = 0.2  # seconds between looks at the file
+SIDES = FIRST, OTHER = 0, 1
+GREETS = -1  # in the place of a message's number
+SEAL = 64  # bytes
 
 Heard = Callable[["Line", "dict[str, Any] | None"], None]
 
@@ -37,11 +41,15 @@ class Line:
     Args:
         connection: to the other end.
         heard: called for each message, in a thread; with None once, when the other end has gone.
+        key: that the two ends have, and nobody else.
+        side: which of SIDES this one is.
     """
 
-    def __init__(self, connection: socket.socket, heard: Heard) -> None:
+    def __init__(self, connection: socket.socket, heard: Heard, key: bytes, side: int) -> None:
         self._connection = connection
         self._heard = heard
+        self._key, self._side = key, side
+        self._said = 0  # messages
         self._lock = threading.Lock()
         self.closed = threading.Event()
         self.here: str = connection.getsockname()[0]  # this node's address, on the network that joins them
@@ -53,8 +61,10 @@ class Line:
 
     def say(self, kind: str, **fields: Any) -> None:
         """Send a message; to one that has gone, nothing."""
+        message = json.dumps({"kind": kind, **fields}).encode()
         with self._lock, contextlib.suppress(OSError):
-            self._connection.sendall(json.dumps({"kind": kind, **fields}).encode() + b"\n")
+            self._connection.sendall(_seal(self._key, self._side, self._said, message) + b" " + message + b"\n")
+            self._said += 1
 
     def close(self) -> None:
         """End it; the other end hears of it."""
@@ -64,10 +74,13 @@ class Line:
         self._connection.close()
 
     def _listen(self) -> None:
-        # OSError: silence, and a connection that broke; ValueError: one closed here, or half a message.
+        # OSError: silence, and a connection that broke; ValueError: one closed here, half a message, a forged one.
         with contextlib.suppress(OSError, ValueError), self._connection.makefile("rb") as lines:
-            for line in lines:
-                message = json.loads(line)
+            for number, line in enumerate(lines):
+                seal, _, text = line.rstrip(b"\n").partition(b" ")
+                if not hmac.compare_digest(seal, _seal(self._key, 1 - self._side, number, text)):
+                    raise ValueError
+                message = json.loads(text)
                 if message["kind"] != "beat":
                     self._heard(self, message)
         self.closed.set()
@@ -82,17 +95,19 @@ class Place:
     """Where the others find the first node's process.
 
     Args:
-        file: on storage that all nodes see.
+        file: on storage that all nodes see, in a folder that is there.
         heard: as of `Line`, for every line that comes in.
+
+    Attributes:
+        token: that this job's nodes have, and nobody else.
     """
 
     def __init__(self, file: Path, heard: Heard) -> None:
         self._file = file
         self._heard = heard
-        self._token = secrets.token_hex(16)
+        self.token = secrets.token_hex(16)
         self._socket = socket.create_server(("", 0), backlog=128)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        told = {"addresses": addresses(), "port": self._socket.getsockname()[1], "token": self._token}
+        told = {"addresses": addresses(), "port": self._socket.getsockname()[1], "token": self.token}
         half = file.with_name(f"{file.name}.half")
         half.unlink(missing_ok=True)
         with open(os.open(half, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as text:
@@ -115,18 +130,15 @@ class Place:
 
     def _greet(self, connection: socket.socket) -> None:
         try:
-            connection.settimeout(GREETING)
-            connection.sendall(_proof(self._token, "first"))
-            if not hmac.compare_digest(_receive(connection), _proof(self._token, "other")):
-                raise OSError
+            key = _greeted(connection, self.token, FIRST)
         except OSError:
             connection.close()
             return
-        Line(connection, self._heard)
+        Line(connection, self._heard, key, FIRST)
 
 
-def reach(file: Path, heard: Heard, seconds: float) -> Line:
-    """A line to the first node's process.
+def reach(file: Path, heard: Heard, seconds: float) -> tuple[Line, str]:
+    """A line to the first node's process, and the job's token.
 
     Raises:
         TimeoutError: the file did not come, or nobody answers.
@@ -139,8 +151,8 @@ def reach(file: Path, heard: Heard, seconds: float) -> Line:
             told = json.loads(file.read_text())
             why = f"the first node answers at none of {', '.join(told['addresses'])}, port {told['port']}"
             for address in told["addresses"]:
-                if (connection := _connect(address, told["port"], told["token"])) is not None:
-                    return Line(connection, heard)
+                if (line := _connect(address, told["port"], told["token"], heard)) is not None:
+                    return line, told["token"]
         time.sleep(AGAIN)
     raise TimeoutError(why)
 
@@ -158,28 +170,43 @@ def addresses() -> list[str]:
     return sorted(ordered, key=lambda address: address.startswith("127."))
 
 
-def _connect(address: str, port: int, token: str) -> socket.socket | None:
+def _connect(address: str, port: int, token: str, heard: Heard) -> Line | None:
     try:
         connection = socket.create_connection((address, port), GREETING)
     except OSError:
         return None
     try:
-        # Another program may have this port at this address: it must not get our proof.
-        if not hmac.compare_digest(_receive(connection), _proof(token, "first")):
-            raise OSError
-        connection.sendall(_proof(token, "other"))
+        key = _greeted(connection, token, OTHER)  # another program may have this port at this address
     except OSError:
         connection.close()
         return None
-    return connection
+    return Line(connection, heard, key, OTHER)
 
 
-def _proof(token: str, side: str) -> bytes:
-    return hashlib.sha256(f"{side} {token}".encode()).digest()
+def _greeted(connection: socket.socket, token: str, side: int) -> bytes:
+    """This line's key, which both ends make of the token and of a number that each has drawn for it.
+
+    Raises:
+        OSError: the other end has not the token.
+    """
+    connection.settimeout(GREETING)
+    drawn = secrets.token_bytes(32)
+    connection.sendall(drawn)
+    both = [drawn, _receive(connection, 32)]
+    key = hmac.digest(token.encode(), b"".join(both if side == FIRST else reversed(both)), "sha256")
+    connection.sendall(_seal(key, side, GREETS, b""))
+    if not hmac.compare_digest(_receive(connection, SEAL), _seal(key, 1 - side, GREETS, b"")):
+        raise OSError
+    return key
 
 
-def _receive(connection: socket.socket) -> bytes:
+def _seal(key: bytes, side: int, number: int, message: bytes) -> bytes:
+    """Of a side's message, which is so many others' successor."""
+    return hmac.digest(key, b"%d %d " % (side, number) + message, "sha256").hex().encode()
+
+
+def _receive(connection: socket.socket, size: int) -> bytes:
     data = b""
-    while len(data) < 32 and (more := connection.recv(32 - len(data))):
+    while len(data) < size and (more := connection.recv(size - len(data))):
         data += more
     return data
