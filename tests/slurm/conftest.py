@@ -31,7 +31,10 @@ def slurm() -> Iterator[Cluster]:
 
 @pytest.fixture
 def sbatch(slurm: Cluster, tmp_path: Path) -> Iterator[Callable[..., str]]:
-    """`sbatch SCRIPT ARGUMENTS` from the checkout; the job's number. Its output comes to tmp_path/job-<number>."""
+    """`sbatch SCRIPT ARGUMENTS` from the checkout; the job's number. Its output comes to tmp_path/job-<number>.
+
+    With `--wait` among the options sbatch ends when the job does, and with its status, which must be 0 then.
+    """
     jobs: list[str] = []
     # What stands in for the user's environment: this Python, and the rewards of the run tests.
     environment = os.environ | slurm.environment | {"COLUMNS": "200"}
@@ -39,15 +42,16 @@ def sbatch(slurm: Cluster, tmp_path: Path) -> Iterator[Callable[..., str]]:
 
     def submit(script: str, *arguments: object, options: tuple[str, ...] = (), quick: bool = False) -> str:
         path = f"{HERE.parents[1] / 'slurm' / 'quick'}" if quick else str(HERE)
-        output = f"--output={tmp_path}/job-%A" + ("-%a" if "--array" in str(options) else "")
+        to = f"--output={tmp_path}/job-%A" + ("-%a" if "--array" in str(options) else "")
         done = subprocess.run(
-            ["sbatch", "--parsable", *SMALL, output, *options, f"slurm/{script}", *map(str, arguments)],
+            ["sbatch", "--parsable", *SMALL, to, *options, f"slurm/{script}", *map(str, arguments)],
             cwd=ROOT,
             env=environment | {"PYTHONPATH": path},
             capture_output=True,
             text=True,
+            timeout=900,
         )
-        assert done.returncode == 0, done.stderr
+        assert done.returncode == 0, f"{done.stderr}\n{output(tmp_path)}"
         jobs.append(done.stdout.strip())
         return jobs[-1]
 
