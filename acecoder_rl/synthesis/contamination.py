@@ -18,6 +18,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -137,11 +138,12 @@ def readers(benchmarks: Iterable[Benchmark], field: str) -> Iterator[Reader]:
         yield _reader(benchmark, f"{field}.{number}")
 
 
-def read(benchmarks: Iterable[Benchmark], ngram: int, field: str) -> Benchmarks:
+def read(benchmarks: Iterable[Benchmark], ngram: int, field: str, most: int | None = None) -> Benchmarks:
     """Read benchmarks.
 
     Args:
         field: where the recipe names them.
+        most: tasks of each; None = all.
 
     Raises:
         RecipeError: one is not to be had; the message says how to get it.
@@ -150,7 +152,7 @@ def read(benchmarks: Iterable[Benchmark], ngram: int, field: str) -> Benchmarks:
     for number, benchmark in enumerate(benchmarks):
         place = f"{field}.{number}"
         try:
-            found.add(benchmark.name, _records(benchmark, place))
+            found.add(benchmark.name, islice(_records(benchmark, place), most))
         except RecipeError:
             raise
         except (ValueError, OSError, EOFError) as error:

@@ -37,7 +37,7 @@ def check(recipe: Recipe, stages: Iterable[str], max_cost: float | None = None, 
     """All that can be seen before the stages run; the sandbox is seen by starting it.
 
     Args:
-        reach: whether to see if endpoints answer.
+        reach: whether to see if endpoints answer, and the Hub has what seeds are made of.
 
     Raises:
         RecipeError, InputError: something is missing.
@@ -47,7 +47,7 @@ def check(recipe: Recipe, stages: Iterable[str], max_cost: float | None = None, 
         if name in PROMPTED:
             PROMPTED[name].prompts_of(getattr(recipe, name))
     if "seeds" in stages and recipe.seeds is not None:
-        seeds.check(recipe.seeds)
+        seeds.check(recipe.seeds, reach=reach)
     if "report" in stages:
         report.check()
     if "hard" in stages and recipe.hard.source is not None:

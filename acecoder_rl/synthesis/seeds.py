@@ -173,11 +173,15 @@ def run(folder: Path, settings: SeedsSettings, on_done: OnDone = lambda done, to
     )
 
 
-def check(settings: SeedsSettings) -> None:
-    """What can be seen before the stage runs, without asking the Hub.
+def check(settings: SeedsSettings, *, reach: bool = True) -> None:
+    """What can be seen before the stage runs, and before an earlier one is forgotten.
+
+    Args:
+        reach: whether to ask the Hub.
 
     Raises:
-        RecipeError, InputError, ProblemError: a file or package is missing, or a file's first row has other columns.
+        RecipeError, InputError, ProblemError: a source, a benchmark or a package is not to be had, or a source's first
+            row has other columns.
     """
     if settings.near_duplicate and not duplicates.installed():
         raise RecipeError(
@@ -187,8 +191,10 @@ def check(settings: SeedsSettings) -> None:
             ]
         )
     list(contamination.readers(settings.benchmarks, "seeds.benchmarks"))
+    if reach:
+        contamination.read(settings.benchmarks, settings.ngram, "seeds.benchmarks", 1)
     for reader, source in zip(_readers(settings), settings.sources, strict=True):
-        if reader.file is not None:
+        if reach or reader.file is not None:
             for where, record in islice(reader.records(), 1):
                 _sifted(source, record, where)
 

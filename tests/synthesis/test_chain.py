@@ -9,6 +9,7 @@ import json
 import shutil
 from pathlib import Path
 
+import datasets
 import pytest
 
 from acecoder_rl.records import InputError
@@ -290,6 +291,20 @@ def test_the_oracles_programs_do_not_come_again_as_samples(tmp_path, seeds):
         asked = [text for text in requests(fake) if json.loads(text)["model"] == "solver"]
     assert len(asked) == 5 * 2 + 4 * 2  # one question goes
     assert len(set(asked)) == (len(asked) if seeds else 5)  # the prompts are the same
+
+
+def test_what_a_forgotten_stage_needs_is_looked_for_before_it_is_forgotten(fresh, monkeypatch):
+    def load_dataset(*arguments, **more):
+        raise ConnectionError("no network")
+
+    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    recipe, fake = fresh
+    folder = run(recipe)
+    before, asked = tables(folder), len(fake.asked)
+    for override in ("seeds.sources=no/such", "seeds.benchmarks=no/such"):
+        with pytest.raises(RecipeError, match=r"seeds\.\w+\.0\.path is 'no/such' .*no network"):
+            run(recipe, anew="seeds", overrides=[override])
+    assert tables(folder) == before and len(fake.asked) == asked
 
 
 def test_half_of_run_json_does_not_stop_a_run(fresh):
