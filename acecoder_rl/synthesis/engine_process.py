@@ -66,7 +66,8 @@ def _serve(engine: Any, settings: dict[str, Any], chunk: list[dict[str, Any]], a
                     ]
                     for each in sorted(output.outputs, key=lambda each: each.index)
                 ]
-                said *= request["n"] // len(said)  # greedy: all the same
+                if not request["temperature"]:
+                    said *= request["n"]  # greedy: all the same
                 tell(request["job"], answers=said, tokens_in=len(output.prompt_token_ids))
 
 
@@ -82,7 +83,7 @@ def _prompt(tokenizer: Any, request: dict[str, Any], chat: bool) -> list[int]:
 
 def _how(request: dict[str, Any], settings: dict[str, Any], room: int) -> Any:
     from vllm import SamplingParams
-    from vllm.sampling_params import StructuredOutputsParams
+    from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 
     structured = None
     if request["schema"] is not None and settings["structured"] == "json_schema":
@@ -98,6 +99,8 @@ def _how(request: dict[str, Any], settings: dict[str, Any], room: int) -> Any:
         seed=request["seed"] % 2**31 if settings["device"] != "cpu" else None,
         structured_outputs=structured,
         stop=request["stop"] or None,
+        # Else the last of a request's answers comes alone, when all of them are finished.
+        output_kind=RequestOutputKind.FINAL_ONLY,
     )
 
 

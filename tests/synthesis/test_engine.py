@@ -58,9 +58,17 @@ class LLM:
         said = [ord(letter) for letter in f"{os.getpid()} {text.upper()}"][: how.max_tokens]
         finish = "length" if len(said) == how.max_tokens else "stop"
         outputs = [Plain(index=i, token_ids=[*said, 48 + i], finish_reason=finish) for i in reversed(range(how.n))]
+        if how.output_kind != "final only":
+            outputs = outputs[-1:]  # as vLLM does
         return [Plain(finished=True, request_id=id, outputs=outputs, prompt_token_ids=tokens)]
 """
-PARAMS = "class StructuredOutputsParams:\n    def __init__(self, **what): self.what = what\n"
+PARAMS = """
+class StructuredOutputsParams:
+    def __init__(self, **what): self.what = what
+
+class RequestOutputKind:
+    FINAL_ONLY = "final only"
+"""
 
 
 @pytest.fixture
