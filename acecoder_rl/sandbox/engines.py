@@ -175,7 +175,9 @@ def run_shared(run: Run, stage: Stage, todo: list[int]) -> list[int]:
 def _judge_frame(run: Run, stage: Stage, todo: list[int]) -> bytes:
     """What a judge is sent: the problem's prepared tests, and where to begin."""
     start, limit = len(stage.indices) - len(todo), int(run.job.limits.output_mb * (1 << 20))
-    return marshal.dumps({**stage.spec, "start": start, "max_bytes": limit})
+    # The tests' random numbers: those of each worker, and none that the program, which has its own, foresees.
+    seed = run.job.seed ^ int(run.route.tests.digest[:8], 16)
+    return marshal.dumps({**stage.spec, "start": start, "max_bytes": limit, "seed": seed})
 
 
 def _follow(
@@ -199,6 +201,7 @@ def _follow(
         if status == "crashed":
             run.interrupted(index, Stop("died", message), used, limit, run.drop(sock))
             return todo[position + 1 :], True
+        claimed = claimed or stage.spec.get("runs_text", False)
         if run.settle(index, Outcome(status, one_line(message), round(used, 6), claimed)):
             break
     return [], False

@@ -74,7 +74,8 @@ class Outcome:
         message: the reason in one line, at most 500 characters; "" when passed.
         cpu_seconds: CPU time spent on the test, measured outside the candidate.
         claimed: True when the result rests on the candidate's own word (its `__eq__`, its exception
-            class), because the test names the candidate's class or compares two of its objects.
+            class), because the test names the candidate's class, compares two of its objects, asks one for
+            what text and sets answer, or runs text as code.
     """
 
     status: Status

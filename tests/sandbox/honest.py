@@ -94,6 +94,19 @@ def reverse(node):
     while node: node.next, last, node = last, node, node.next
     return last
 
+Stats = collections.namedtuple("Stats", "count difference")
+Totals = dataclasses.make_dataclass("Totals", ["count", "union", "startswith"])
+def stats(a, b): return Stats(a, a - b)
+def totals(a): return Totals(a, a, "x")
+def stacked(n):
+    made = Stack()
+    for i in range(n): made.push(i)
+    return made
+def tally(text):
+    class Tally(collections.Counter):
+        def top(self): return max(self, key=self.get)
+    return Tally(text)
+
 import copy, inspect, random
 def x_of(p): return p.x
 def name_of(f): return f.__name__
@@ -134,6 +147,21 @@ a = {'k': []}
 b = [1]
 k, c = nested(a, b)
 assert a['k'] is k and k[0] is b and c is b
+
+r = stats(5, 3)
+assert r.count == 5 and r.difference == 2 and r == (5, 2)
+assert totals(4).count == totals(4).union == 4 and totals(4).startswith == 'x'
+
+s = stacked(3)
+assert len(s) == 3 and list(s) == [0, 1, 2] and s.pop() == 2 and [*s] == [0, 1] and len(s) == 2
+for got, want in zip(s, [0, 1, 5]): assert got == want
+
+t = tally('aab')
+assert t == Counter('baa') and t['a'] == 2 and t.top() == 'a' and sorted(t.items()) == [('a', 2), ('b', 1)]
+
+import numpy as np
+assert np.allclose([double(2.0)], [4.0]) and np.isclose(double(1.5), 3.0) and np.allclose(list(count(0)), [])
+np.testing.assert_allclose(double(2.0), 4.0)
 
 assert list(count(300)) == list(range(300))
 assert [*zip(count(2), 'ab')] == [(0, 'a'), (1, 'b')]

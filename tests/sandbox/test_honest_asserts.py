@@ -65,6 +65,23 @@ def test_truth_and_hash_of_objects_are_claims_and_only_of_named_classes(sandbox:
     assert statuses(other) == ["failed"] * 3
 
 
+@pytest.mark.parametrize(
+    ("test", "claimed"),
+    [
+        ("assert eval(f('1 + 5')) == 6", True),
+        ("space = {}\nexec(f('x = 6'), space)\nassert space['x'] == 6", True),
+        ("import pickle\nassert pickle.loads(f(pickle.dumps(6))) == 6", True),
+        ("assert eval('f(6)') == 6 and f(eval('3 + 3')) == 6", False),
+        ("import re\nassert re.compile(f('a')).match('a')", False),
+        ("def compile(text):\n    return text\nassert compile(f(6)) == 6", False),
+    ],
+    ids=["eval", "exec", "pickle", "constant", "regex", "own"],
+)
+def test_what_runs_the_programs_text_is_a_claim(sandbox: Sandbox, test: str, claimed: bool) -> None:
+    verdict = sandbox.run("def f(x):\n    return x", [test, "assert (lambda: f(1))() == 1"])
+    assert [(o.status, o.claimed) for o in verdict.outcomes] == [("passed", claimed)] * 2
+
+
 SCALARS = st.one_of(
     st.none(), st.booleans(), st.integers(-3, 3), st.integers(), st.binary(max_size=2),
     st.sampled_from([0.0, -0.0, 0.5, 1.0, 1e300]), st.sampled_from(["", "a", "ab", "é", "\ud800"]),

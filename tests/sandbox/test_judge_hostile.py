@@ -1,22 +1,15 @@
 """Hostile programs gain nothing from tests that run apart from them.
 
-Covers: values that lie about comparing, early exits, what tests hand to programs, forged frames.
-Does not cover: limits and the jail (test_sandbox.py, test_jail.py).
+Covers: values that lie about comparing, early exits, what tests hand to programs, what is a claim.
+Does not cover: forged frames (test_judge_forged.py), limits and the jail (test_sandbox.py, test_jail.py).
 """
 
 from __future__ import annotations
 
-import socket
-import struct
-from typing import Any
-
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from acecoder_rl.problems import parse_tests
 from acecoder_rl.sandbox import Sandbox
-from acecoder_rl.sandbox.inside.wire import Encoder, encode, recv_frame, send_frame
 from tests.sandbox.two_processes import judge_tests, statuses
 
 YES = "lambda self, *args: True"
@@ -160,6 +153,26 @@ def f(x): return 5
     assert reports[3].claimed
 
 
+@pytest.mark.parametrize(
+    ("program", "test"),
+    [
+        ("class O:\n    def __getattr__(self, name): return lambda *a: True", "assert O().startswith('ab')"),
+        ("def f(x): return O()\nclass O:\n    startswith = isdigit = equals = lambda self, *a: True",
+         "x = f(2)\nassert x.startswith('ab')"),
+        ("def f(x): return O()\nclass O(list):\n    equals = lambda self, *a: True", "assert f(2).equals([4])"),
+        ("def f(x): return 5\nParsed = AssertionError", "try: assert f(2) == 4\nexcept Parsed: pass"),
+        ("def f(x): return 5\nParsed = (ValueError, AssertionError)", "try: assert f(2) == 4\nexcept Parsed: pass"),
+        ("class E(ValueError): pass\nParsed = E\ndef f(x): raise E", "try: f(2); assert False\nexcept Parsed: pass"),
+        ("def f(x): return 5\nclass pd:\n    def equal(a, b): return True", "assert pd.equal(f(2), 4)"),
+        ("Result = object\ndef f(x): return 5", "assert isinstance(f(2), Result)"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("setup", ["", "from solution import *"], ids=["names", "star"])
+def test_what_an_object_or_a_name_of_the_programs_answers_is_a_claim(program: str, test: str, setup: str) -> None:
+    (report,) = judge_tests(program, [test], setup=setup, entry_point="f")
+    assert report.status == "passed" and report.claimed == (not test.startswith("assert O(")), report
+
+
 def test_functions_that_check_are_not_the_programs() -> None:
     program = "isclose = approx = deepcopy = abs = lambda *a: 4\ndef f(x): return 99\n"
     tests = ["assert isclose(f(2), 4.0)", "assert f(2) == approx(4)", "assert abs(f(2) - 4) < 5"]
@@ -258,87 +271,3 @@ def test_calls_back_and_forth_end() -> None:
     reports = judge_tests(program, tests)
     assert [r.status for r in reports] == ["error", "passed", "passed"]
     assert reports[0].message.startswith("RecursionError")
-
-
-def forged(*frames: bytes) -> Any:
-    """A candidate that answers every request with these frames, whatever was asked."""
-
-    def candidate(sock: socket.socket) -> None:
-        while recv_frame(sock) is not None:
-            for frame in frames:
-                sock.sendall(frame)
-
-    return candidate
-
-
-def frame(payload: bytes) -> bytes:
-    return struct.pack("<I", len(payload)) + payload
-
-
-ZERO = struct.pack("<I", 0)
-NO_UPDATES = ZERO
-
-
-def answer(value: Any) -> bytes:
-    return frame(b"A" + encode(value) + NO_UPDATES)
-
-
-def request(op: str, *args: Any) -> bytes:
-    return frame(b"Q" + ZERO + encode(op) + encode(args))
-
-
-def handle(ident: int = 1) -> bytes:
-    enc = Encoder(lambda obj: ident)
-    enc.put(lambda: 1)
-    return bytes(enc.out)
-
-
-@pytest.mark.parametrize(
-    "frames",
-    [
-        [frame(b"")],
-        [b"\xff\xff\xff\xff"],
-        [frame(b"Z" + encode(4) + NO_UPDATES)],
-        [frame(b"A")],
-        [frame(b"A" + encode(4) + struct.pack("<II", 1, 7) + encode([4]))],
-        [frame(b"A" + encode(4) + struct.pack("<I", 0xFFFFFFFF))],
-        [frame(b"X" + encode(4) + NO_UPDATES)],
-        [frame(b"L" + encode(4) + NO_UPDATES)],
-        [frame(b"A" + b"M\x63\0\0\0" + NO_UPDATES)],
-        [frame(b"A" + b"K\0\0\0\0" + NO_UPDATES)],
-        [frame(b"Q" + ZERO + encode(4) + encode(()))],
-        [frame(b"Q" + struct.pack("<I", 0xFFFFFF))],
-        [request("call", 4, (), {})] * 3 + [frame(b"Q")],
-        [request("getattr", (), "__class__"), request("eval", "1"), request("operator", "eq", 4), frame(b"")],
-        [answer(4), answer(4), answer(4), frame(b"junk")],
-    ],
-)
-def test_forged_frames_end_the_run_or_are_only_answers(frames: list[bytes]) -> None:
-    reports = judge_tests(forged(*frames), ["assert f([2]) == 5", "assert f(2) == 5"])
-    assert reports and all(r.status in ("crashed", "error", "failed") for r in reports)
-
-
-def test_a_forged_handle_is_only_a_handle() -> None:
-    liar = forged(frame(b"A" + handle() + NO_UPDATES))
-    reports = judge_tests(liar, ["assert f(2) == 4", "assert f(2) is None"])
-    assert [r.status for r in reports] == ["failed", "failed"]
-
-
-tags = st.sampled_from([b"A", b"X", b"Q", b"L", b""])
-
-
-@given(st.lists(st.binary(max_size=40), min_size=1, max_size=4), tags)
-@settings(max_examples=40, deadline=None)
-def test_random_frames_never_pass(payloads: list[bytes], tag: bytes) -> None:
-    reports = judge_tests(forged(*(frame(tag + payload) for payload in payloads)), ["assert f(2) == 4321"])
-    assert [r.status for r in reports if r.status == "passed"] == []
-
-
-def test_frames_of_a_dead_peer_end() -> None:
-    ours, theirs = socket.socketpair()
-    send_frame(ours, b"x" * 10)
-    ours.send(b"\x05\0")
-    ours.close()
-    assert recv_frame(theirs) == b"x" * 10
-    assert recv_frame(theirs) is None
-    theirs.close()

@@ -30,7 +30,8 @@ class _Len:
     __slots__ = ()
 
     def __len__(self: Any) -> int:
-        return convert("len", int)(self)
+        told = _told(self)
+        return _agree(self, convert("len", int)(self), told)
 
 
 class _Bool:
@@ -49,7 +50,9 @@ class _Iter:
     __slots__ = ()
 
     def __iter__(self: Any) -> Any:
-        return self._wire_peer.request("iter", self)
+        told = _told(self)
+        iterator = self._wire_peer.request("iter", self)
+        return _counted(self, iterator, told) if hasattr(type(self), "__len__") else iterator
 
 
 class _Next:
@@ -115,6 +118,31 @@ class _Class:
             return False
         self._wire_peer.claimed = True
         return self._wire_peer.request("issubclass", cls, self) is True
+
+
+def _told(handle: Any) -> int | None:
+    """How many items an object said it has, by its length or its iteration, if the program was asked nothing since.
+    The class of one that tests name may mean something else by its length."""
+    asked, size = handle._wire_told
+    peer = handle._wire_peer
+    return size if asked == peer.asked and not handle._wire_names & peer.named else None
+
+
+def _agree(handle: Any, size: int, told: int | None) -> int:
+    """Length and iteration agree, one right after the other. A test that looks at the length, then at each item
+    that there is, as by `zip`, would look at none of an object that lies about one of them."""
+    if told is not None and told != size:
+        raise TypeError(f"a {handle._wire_label} object of the program has {told} items, then {size}")
+    object.__setattr__(handle, "_wire_told", (handle._wire_peer.asked, size))
+    return size
+
+
+def _counted(handle: Any, iterator: Iterator, told: int | None) -> Iterator:
+    count = 0
+    for item in iterator:
+        count += 1
+        yield item
+    _agree(handle, count, told)
 
 
 def _fetch(handle: Any, ahead: collections.deque) -> None:

@@ -5,8 +5,8 @@ Does not cover: calls, iteration, awaiting (abilities.py); the connection, and w
 the tests' objects (proxies.py).
 Hostile input: a handle never acts as plain data. It has no `__class__` of the program's. Unless the tests
 name its class, it has no `__eq__`, `__bool__` or `__hash__` of the program's either, and no value of the
-judge reaches an operator of the program: == is False, the rest TypeError. What rests on the program's word
-sets `Judge.claimed`.
+judge reaches an operator of the program: == is False, the rest TypeError; nor a method that only sets have
+(predicates.py). What rests on the program's word sets `Judge.claimed`.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Handle:
     """An object of the program. What the judge's own code must see of it is in slots; all else asks."""
 
     __slots__ = ("__weakref__", "_wire_ahead", "_wire_id", "_wire_label", "_wire_names", "_wire_peer",
-                 "_wire_sent", "_wire_taken")  # fmt: skip
+                 "_wire_sent", "_wire_taken", "_wire_told")  # fmt: skip
 
     def __hash__(self) -> int:
         """By identity; of a class that tests name, the program's, as for ==: its objects may be keys."""
@@ -43,7 +43,8 @@ class Handle:
     def __getattr__(self, name: str) -> Any:
         if name in _LOCAL:
             raise AttributeError(name)
-        return self._wire_peer.take(self._wire_peer.request("getattr", self, name))
+        value = self._wire_peer.take(name, self._wire_peer.request("getattr", self, name))
+        return self._wire_peer.vet(self._wire_names, name, value)
 
     def __setattr__(self, name: str, value: Any) -> None:
         self._wire_peer.request("setattr", self, name, value)

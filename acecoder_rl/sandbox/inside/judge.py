@@ -20,11 +20,13 @@ import types
 from collections.abc import Callable
 from typing import Any
 
-from acecoder_rl.sandbox.inside import frameworks
+from acecoder_rl.sandbox.inside import frameworks, vacuous
 from acecoder_rl.sandbox.inside.answers import same_answer
+from acecoder_rl.sandbox.inside.candidate import set_seed
 from acecoder_rl.sandbox.inside.names import (
     CHECKS,
     MODULES,
+    NOT_HERE,
     TYPING,
     Namespace,
     find_entry_point,
@@ -45,7 +47,7 @@ class Local:
     """A program in this same process, with the face of proxies.Judge."""
 
     dead = ""
-    claimed = False
+    claimed = aliased = False
 
     def __init__(self, namespace: dict) -> None:
         self.namespace = namespace
@@ -102,7 +104,7 @@ class Run:
     ) -> None:
         self.spec, self.program, self.report, self.prepare = spec, program, report, prepare
         self.tests = spec["tests"]
-        self.namespace = Namespace(spec.get("entry_point"), program.fetch)
+        self.namespace = Namespace(spec.get("entry_point"), program)
         self.namespace.update({TYPE: program.type_of, CLASS: self.class_of, SAME: same_answer})
         sys.modules[MODULE] = types.ModuleType(MODULE)  # where classes of the tests say they are from
 
@@ -111,7 +113,7 @@ class Run:
         return obj.__class__ if found is type(obj) else found
 
     def start(self, index: int) -> None:
-        self.program.claimed = False
+        self.program.claimed = self.program.aliased
         self.report(["start", index])
 
     def done(self, index: int, status: str, message: str) -> None:
@@ -227,10 +229,13 @@ def main(candidate: Any, control: Any) -> None:
     prepare_process()
     if "code" not in spec:
         spec = prepare(spec)
+    vacuous.guard_libraries(spec["compares_by"])
+    set_seed(spec.get("seed", 0))  # numpy's too, where it has just been imported
     limit = int(spec.get("max_bytes") or MAX_BYTES)
-    judge = Judge(candidate, spec["mentioned"], spec["classes"], modules={MODULE}, max_bytes=limit)
-    hidden = spec["bound"] | set(MODULES) | set(CHECKS) | TYPING
-    sys.modules["solution"] = Solution(judge, spec.get("entry_point"), hidden)
+    entry_point = spec.get("entry_point")
+    judge = Judge(candidate, spec["mentioned"], spec["classes"], {MODULE}, limit, entry_point)
+    hidden = spec["bound"] | set(MODULES) | set(CHECKS) | NOT_HERE | TYPING | {SAME}
+    sys.modules["solution"] = Solution(judge, entry_point, hidden)
 
     def listen() -> None:
         if spec["watches_output"]:

@@ -12,12 +12,19 @@ import collections
 from collections.abc import Callable
 from typing import Any
 
+from acecoder_rl.sandbox.inside.exits import may_swallow
+from acecoder_rl.sandbox.inside.predicates import OF_DATA, OF_SETS
 from acecoder_rl.sandbox.inside.wire import Info, RemoteError
 from acecoder_rl.sandbox.inside.wire_types import EXCEPTIONS, MUTABLE, restore, snapshot
 
 MAX_TYPES = 1000
 # Of the special methods that a subclass adds or replaces, those that hand it no value to judge.
-_SPECIAL = ("__call__", "__enter__", "__exit__", "__getitem__", "__setitem__", "__delitem__")
+_SPECIAL = ("__call__", "__enter__", "__getitem__", "__setitem__", "__delitem__")
+# Containers whose methods are the program's where it replaces them, since they live on in its process. Not a
+# Counter's, whose comparisons are Python code that asks for its items; nor, unless the tests name the class, those
+# that compare or list.
+_LIVE = tuple(kind for kind in MUTABLE if kind is not collections.Counter)
+_BASES_OWN = OF_SETS | OF_DATA | {"keys", "values", "items"}
 
 
 def mirror(peer: Any, base: Any, ident: int, info: Info) -> Any:
@@ -50,7 +57,10 @@ def _mirror_type(peer: Any, kind: type, info: Info) -> type:
     def missing(self: Any, name: str) -> Any:
         if name[:2] == "__" and name[-2:] == "__":
             raise AttributeError(name)
-        return peer.request("getattr", self, name)
+        return peer.vet(info.names, name, peer.request("getattr", self, name))
+
+    def leave(self: Any, kind: Any, exc: BaseException | None, trace: Any) -> bool:
+        return may_swallow(peer, exc, peer.request("exit", self, exc))
 
     def assign(self: Any, name: str, value: Any) -> None:
         peer.request("setattr", self, name, value)
@@ -63,13 +73,18 @@ def _mirror_type(peer: Any, kind: type, info: Info) -> type:
 
     space: dict[str, Any] = {"__getattr__": missing, "__setattr__": assign, "__reduce_ex__": to_base,
                              "__del__": let_go}  # fmt: skip
+    named = peer.is_named(info.names)
     for entry in info.overrides:
         name = entry[:-2] if entry.endswith("()") else entry
+        if name == "__exit__":
+            space[name] = leave
         if name[:2] == "__" and name not in _SPECIAL:
             continue
-        # Only containers live on in their own process; of a value, the base's own methods are right.
-        if kind in MUTABLE or not hasattr(kind, name):
-            space[name] = _method(peer, name) if entry.endswith("()") else _attribute(peer, name)
+        if not entry.endswith("()"):  # also a field of a named tuple, such as `count`
+            space[name] = _attribute(peer, kind, info.names, name)
+        # Of a value, the base's own methods are right.
+        elif not hasattr(kind, name) or (kind in _LIVE and (named or name not in _BASES_OWN)):
+            space[name] = _method(peer, info.names, name)
     return type(info.names[0], (kind,), space)
 
 
@@ -81,15 +96,22 @@ def _plain(kind: type, value: Any) -> Any:
     return str.__str__(value) if kind is str else kind.__add__(value, kind())
 
 
-def _method(peer: Any, name: str) -> Callable:
+def _method(peer: Any, names: list, name: str) -> Callable:
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        peer.vet(names, name, call)
         return peer.request("method", self, name, args, kwargs)
 
     return call
 
 
-def _attribute(peer: Any, name: str) -> property:
-    return property(lambda self: peer.request("getattr", self, name))
+def _attribute(peer: Any, kind: type, names: list, name: str) -> property:
+    def read(self: Any) -> Any:
+        value = peer.request("getattr", self, name)
+        if callable(value) and hasattr(kind, name):
+            return getattr(super(type(self), self), name)  # the base's own method
+        return peer.vet(names, name, value)
+
+    return property(read)
 
 
 def nearest(names: list) -> type:

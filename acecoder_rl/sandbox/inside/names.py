@@ -36,21 +36,27 @@ CHECKS = {
     }.items()
     for name in names.split()
 }
+# Libraries that tests have only from the program's own imports: what they say is the program's word.
+NOT_HERE = frozenset(("pd", "pandas", "torch", "scipy", "sympy", "nx", "networkx"))
 TYPING = frozenset(name for name in typing.__all__ if name[0].isupper())
 
 
 class Namespace(dict):
     """Globals of tests. What they define or import is in the dict; of the rest, the entry point is the
     program's, then come builtins, well-known modules, CHECKS, names of `typing`, and the program's own
-    names, fetched at every use since the program may rebind them."""
+    names, fetched at every use since the program may rebind them.
 
-    def __init__(self, entry_point: str | None, fetch: Callable[[str], Any]) -> None:
+    Args:
+        program: proxies.Judge, or what has its face.
+    """
+
+    def __init__(self, entry_point: str | None, program: Any) -> None:
         super().__init__(__name__="test_solution", __builtins__=builtins)
-        self._entry_point, self._fetch = entry_point, fetch
+        self._entry_point, self._program = entry_point, program
 
     def __missing__(self, name: str) -> Any:
         if name == self._entry_point:
-            return find_entry_point(name, self._fetch)
+            return find_entry_point(name, self._program.fetch)
         if hasattr(builtins, name):
             raise KeyError(name)  # the interpreter looks there next
         try:
@@ -58,14 +64,16 @@ class Namespace(dict):
                 return importlib.import_module(MODULES[name])
             if name in CHECKS:
                 return getattr(importlib.import_module(CHECKS[name]), name)
-        except ImportError:
-            pass  # not installed here: the program may define the name
+        except ImportError:  # not installed here: the program may define the name
+            self._program.claimed = True
         if name in TYPING:
             return getattr(typing, name)
         if name[:2] == "__":
             raise KeyError(name)
+        if name in NOT_HERE:
+            self._program.claimed = True
         try:
-            return self._fetch(name)
+            return self._program.fetch(name)
         except NameError:
             raise KeyError(name) from None
 
@@ -104,6 +112,18 @@ def bound_names(trees: list) -> set:
     return found
 
 
+def imported_modules(trees: list) -> set:
+    """Modules that the tests import, or import from, by their full names."""
+    found = set()
+    for tree in trees:
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Import):
+                found.update(alias.name for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and node.module:
+                found.add(node.module)
+    return found
+
+
 def mentioned(trees: list) -> set:
     """Names that the tests use and do not bind themselves."""
     found = set()
@@ -116,7 +136,7 @@ def mentioned(trees: list) -> set:
             elif isinstance(node, ast.ImportFrom) and node.module == "solution":
                 found.update(alias.name for alias in node.names)
     own = {name for name in found if not hasattr(builtins, name)} - bound_names(trees) - TYPING
-    return own | (found & {"StopIteration"})  # proxies.Judge.request asks
+    return own | (found & {"StopIteration", "CancelledError"})  # proxies.Judge asks
 
 
 def named_classes(names: set) -> set:
@@ -184,6 +204,26 @@ def _path(node: ast.AST) -> list:
         parts.insert(0, node.attr if isinstance(node, ast.Attribute) else "[]")
         node = node.value
     return [node.id, *parts] if isinstance(node, ast.Name) else parts
+
+
+_RUNNERS = {"eval", "exec", "compile", "__import__"}
+_LOADERS = {"pickle", "marshal", "dill", "cloudpickle", "joblib", "shelve", "runpy", "code"}
+
+
+def runs_text(trees: list, own: set) -> bool:
+    """Whether tests run or unpickle what is no constant: if that is the program's, it runs among the tests."""
+    for tree in trees:
+        for node in ast.walk(tree):
+            if not isinstance(node, ast.Call) or all(isinstance(arg, ast.Constant) for arg in node.args):
+                continue
+            function = node.func
+            if isinstance(function, ast.Name) and function.id in _RUNNERS - own:
+                return True
+            if isinstance(function, ast.Attribute):
+                root = _root(function)
+                if root in _LOADERS or (root == "builtins" and function.attr in _RUNNERS):
+                    return True
+    return False
 
 
 def watches_output(trees: list) -> bool:

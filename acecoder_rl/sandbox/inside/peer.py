@@ -239,6 +239,14 @@ class Peer:
             return self.lost(str(exc))
         return frame or self.lost("the process died")
 
+    def is_named(self, names: Any) -> bool:
+        """Whether tests name a class that has one of these names."""
+        return False
+
+    def vet(self, names: Any, name: str, value: Any) -> Any:
+        """The value of an attribute of an object of such a class."""
+        return value
+
     def fatal(self, exc: BaseException) -> bool:
         """Whether an exception of `perform` ends this side instead of crossing."""
         return False

@@ -2,7 +2,7 @@
 
 Covers: compiling tests, with what they compare kept for messages and `type(x)` left to the judge, since
 it knows the class of an object that is elsewhere; the names they use, bind and name as classes; whether
-they watch stdout.
+they watch stdout, compare by libraries, run text.
 Does not cover: running them (judge.py).
 Stand-alone: the worker prepares, judges of the same Python use it; one given bare tests prepares itself.
 """
@@ -14,7 +14,16 @@ import warnings
 from types import CodeType
 from typing import Any
 
-from acecoder_rl.sandbox.inside.names import bound_names, mentioned, named_classes, parse, watches_output
+from acecoder_rl.sandbox.inside.names import (
+    bound_names,
+    imported_modules,
+    mentioned,
+    named_classes,
+    parse,
+    runs_text,
+    watches_output,
+)
+from acecoder_rl.sandbox.inside.vacuous import compares_by
 
 # Names that compiled tests use, with one underscore: a class would mangle two.
 SEEN = "_acecoder_seen_"  # and the line of an assert: the side of its comparison that the program gave
@@ -28,12 +37,14 @@ warnings.filterwarnings("ignore", category=SyntaxWarning, module="<test")
 def prepare(spec: dict[str, Any]) -> dict[str, Any]:
     """`spec` (kind, setup, tests, entry_point) with what the judge would else find out each time."""
     trees = [parse(source) for source in (spec.get("setup") or "", *spec["tests"])]
-    names = mentioned(trees)
+    names, bound = mentioned(trees), bound_names(trees)
     return {
         **spec,
         "mentioned": names,
         "classes": named_classes(names),
-        "bound": bound_names(trees),
+        "bound": bound,
+        "compares_by": compares_by(imported_modules(trees), names | bound),
+        "runs_text": runs_text(trees, bound | {spec.get("entry_point")}),
         "watches_output": watches_output(trees),
         "code": [_compiled(source) for source in spec["tests"]],
         "setup_code": _compiled(spec.get("setup") or "", "<tests>"),

@@ -21,9 +21,11 @@ from acecoder_rl.sandbox.inside.abilities import handle_type
 from acecoder_rl.sandbox.inside.handles import is_handle
 from acecoder_rl.sandbox.inside.mirrors import to_exception
 from acecoder_rl.sandbox.inside.peer import Peer
+from acecoder_rl.sandbox.inside.predicates import vet_method
 from acecoder_rl.sandbox.inside.rpc import ARITHMETIC, COMPARE, CONVERT, UNARY, function
-from acecoder_rl.sandbox.inside.wire import Info, RemoteError
-from acecoder_rl.sandbox.inside.wire_types import MAX_BYTES, mro
+from acecoder_rl.sandbox.inside.vacuous import guarded
+from acecoder_rl.sandbox.inside.wire import Decoder, Info, RemoteError
+from acecoder_rl.sandbox.inside.wire_types import MAX_BYTES, TYPES, mro
 
 _FUNCTIONS = {name: function(name) for name in COMPARE + ARITHMETIC + UNARY}
 
@@ -43,7 +45,10 @@ class Judge(Peer):
         mentioned: names that the tests use; of exception classes, those that make a claim.
         named: of these, the names of classes whose operators may see the judge's values.
         modules: `__module__` of classes that the tests define; the program may use their objects.
-        claimed: set when a result rests on the program's own word; reset it for each test.
+        entry_point: the name of the function, or of the method of `Solution`, under test.
+        claimed: set when a result rests on the program's own word; reset it for each test, to `aliased`.
+        aliased: whether a name of the tests' is, by the program's word, a builtin class of another name: it may
+            be one that catches failed asserts.
         dead: why the connection ended, "" while it lasts.
     """
 
@@ -54,14 +59,19 @@ class Judge(Peer):
         named: Any = (),
         modules: Any = (),
         max_bytes: int = MAX_BYTES,
+        entry_point: str | None = None,
     ) -> None:
         super().__init__(sock, max_bytes)
+        self.entry_point = entry_point
         self.mentioned = frozenset(mentioned)
         self.named = frozenset(named)
         self.modules = frozenset(modules)
-        self.claimed = False
+        self.claimed = self.aliased = False
         self.dead = ""
+        self.asked = 0  # requests
         self.taken: set[type] = set()
+        # A test's lambda may call what the program hands it: `type` would make classes here.
+        self.given = {**TYPES, "type": self.type_of}
         self.handles: Any = weakref.WeakValueDictionary()
 
     def stand_in(self, ident: int, info: Info) -> Any:
@@ -69,12 +79,28 @@ class Judge(Peer):
         if handle is None:
             handle = handle_type(info)()
             state = {"id": ident, "peer": self, "names": frozenset(info.names), "label": info.names[0],
-                     "sent": 0, "taken": 0, "ahead": collections.deque()}  # fmt: skip
+                     "sent": 0, "taken": 0, "told": (-1, None), "ahead": collections.deque()}  # fmt: skip
             for name, value in state.items():
                 object.__setattr__(handle, "_wire_" + name, value)
             self.handles[ident] = handle
         object.__setattr__(handle, "_wire_sent", handle._wire_sent + 1)
         return handle
+
+    def decoder(self, frame: bytes, known: Any) -> Decoder:
+        dec = super().decoder(frame, known)
+        dec.guarded_array = guarded
+        if frame[:1] == b"Q" or self.nesting:
+            dec.types = self.given
+        return dec
+
+    def is_named(self, names: Any) -> bool:
+        return not self.named.isdisjoint(names)
+
+    def vet(self, names: Any, name: str, value: Any) -> Any:
+        if callable(value):
+            methods = "Solution" in names and "Solution" in self.mentioned
+            vet_method(self, name, methods or name == self.entry_point or self.is_named(names))
+        return value
 
     def foreign(self, obj: Any) -> int | None:
         return obj._wire_id if is_handle(obj) else super().foreign(obj)
@@ -88,7 +114,9 @@ class Judge(Peer):
 
     def to_exception(self, error: RemoteError) -> BaseException:
         exc = to_exception(self, error)
-        if not isinstance(exc, Exception) and "CancelledError" not in error.names:
+        # One that the tests do not speak of would end their own tasks in silence.
+        cancelled = type(exc) is asyncio.CancelledError and "CancelledError" in self.mentioned
+        if not isinstance(exc, Exception) and not cancelled:
             exc = CandidateExit(": ".join([*error.names[:1], error.message])[:500])
         exc.__dict__["_from_candidate"] = True
         if any(cls in self.taken for cls in mro(type(exc))):
@@ -96,12 +124,13 @@ class Judge(Peer):
         return exc
 
     def request(self, op: str, *args: Any) -> Any:
+        self.asked += 1
         try:
             return super().request(op, *args)
-        except StopIteration as stop:
-            if op not in ("call", "method") or "StopIteration" in self.mentioned:
+        except StopIteration as stop:  # the end of an iterator comes as a value
+            if "StopIteration" in self.mentioned:
                 raise
-            # It would end the test's own loop early: `all(map(lambda case: f(case) == ..., cases))` is
+            # It would end the test's own loop early: `all(map(lambda case: f(case)[0] == ..., cases))` is
             # then true. Generators turn it into this as well.
             error = RuntimeError("the program raised StopIteration")
             error.__dict__["_from_candidate"] = True
@@ -109,14 +138,19 @@ class Judge(Peer):
 
     def fetch(self, name: str) -> Any:
         """A global of the program."""
-        return self.take(self.request("global", name))
+        return self.take(name, self.request("global", name))
 
-    def take(self, value: Any) -> Any:
-        """Note a class of the program's exceptions that a test names: what it catches is a claim, now or,
-        when the setup imported it, where it is raised."""
-        if isinstance(value, type) and id(value) in self.foreign_ids and value.__name__ in self.mentioned:
-            self.taken.add(value)
-            self.claimed = True
+    def take(self, name: str, value: Any) -> Any:
+        """Note a class that a test has from the program by `name`: what it catches is a claim, now or, when
+        the setup imported it, where it is raised. So is what a builtin class of another name says."""
+        for cls in value if type(value) is tuple else (value,):
+            if not isinstance(cls, type) or not {name, cls.__name__} & self.mentioned:
+                continue
+            if id(cls) in self.foreign_ids:
+                self.taken.add(cls)
+                self.claimed = True
+            elif cls.__name__ != name:
+                self.claimed = self.aliased = True
         return value
 
     def type_of(self, obj: Any) -> Any:
@@ -179,9 +213,13 @@ class Judge(Peer):
         cls = type(obj)
         own = cls.__module__ in self.modules
         known = cls.__module__ in _OPEN or cls is types.SimpleNamespace
+        # A format string goes from any object to its globals.
         allowed = type(name) is str and name[:1] != "_" and (own or (known and not write))
         if own and type(name) is str and name in ("_fields", "_asdict", "_replace") and not write:
             allowed = issubclass(cls, tuple)
+        if allowed:
+            text = name in ("format", "format_map") and issubclass(cls, str)
+            allowed = not text and not (name in _OF_MOCKS and cls.__module__ == "unittest.mock")
         if write and allowed:
             allowed = not any(callable(vars(c).get(name)) or (isinstance(vars(c).get(name), property)
                               and vars(c)[name].fset is None) for c in mro(cls))  # fmt: skip
@@ -189,6 +227,7 @@ class Judge(Peer):
             raise AttributeError(f"{cls.__name__!r} object has no attribute {name!r}")
 
 
+_OF_MOCKS = ("configure_mock", "attach_mock", "mock_add_spec", "reset_mock")  # they replace its asserts
 _TYPES = (type, types.FunctionType, types.BuiltinFunctionType, types.MethodType, types.GeneratorType)
 # Library objects that tests hand to programs, open to reading of public attributes.
 _OPEN = frozenset(("io", "_io", "unittest.mock", "random", "re", "datetime", "decimal", "fractions", "array",

@@ -12,7 +12,7 @@ from array import array
 from collections.abc import Callable
 from typing import Any
 
-from acecoder_rl.sandbox.inside.wire_types import MAX_BYTES, MAX_DEPTH, U32, Info, RemoteError, WireError
+from acecoder_rl.sandbox.inside.wire_types import MAX_BYTES, MAX_DEPTH, TYPES, U32, Info, RemoteError, WireError
 
 
 def unknown(dec: Any) -> Any:
@@ -32,7 +32,14 @@ class Decoder:
             type; None: the base value.
         exception: the local exception for one that crossed; None: the RemoteError itself.
         known: containers of the message that this one answers.
+
+    Attributes:
+        types: what the names of builtin types stand for.
+        guarded_array: what is made of an empty numpy array; None: it stays one.
     """
+
+    types: dict[str, Any] = TYPES
+    guarded_array: Callable[[Any], Any] | None = None
 
     def __init__(
         self,

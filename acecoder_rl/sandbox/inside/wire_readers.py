@@ -23,7 +23,7 @@ from acecoder_rl.sandbox.inside.wire_types import (
     FUNCTIONS,
     I64,
     MAX_FRACTION_BITS,
-    TYPES,
+    PLAIN,
     Opaque,
     OpaqueArray,
     RemoteError,
@@ -151,7 +151,8 @@ def _numpy(dec: Decoder, scalar: bool) -> Any:
     value = numpy.frombuffer(data, dtype=numpy.dtype(form)).copy()
     if scalar:
         return value[0]
-    return value.reshape(shape)
+    value = value.reshape(shape)
+    return value if value.size or dec.guarded_array is None else dec.guarded_array(value)
 
 
 def _named(names: dict) -> Callable:
@@ -183,6 +184,8 @@ def _subclass(dec: Decoder) -> Any:
     ident, info, slot = dec.u32(), dec.info(), len(dec.table)
     base = dec.value()
     dec.cells(8)
+    if type(base) not in PLAIN:  # no writer sends that: numpy would make an array of this process's memory of it
+        raise WireError("an instance of a subclass of what is no plain type")
     if dec.mirror is None:
         return base
     value = dec.mirror(base, ident, info)
@@ -244,7 +247,7 @@ _BY_TAG: dict[str, Callable[[Decoder], Any]] = {
     "m": lambda dec: decimal.Decimal(dec.text()), "a": _fraction,
     "1": lambda dec: datetime.date(*dec.unpack(_DATE)), "2": _time, "3": _datetime, "4": _delta, "5": _zone,
     "A": lambda dec: _numpy(dec, False), "n": lambda dec: _numpy(dec, True),
-    "t": _named(TYPES), "q": lambda dec: find_exception(dec.text()), "f": _named(FUNCTIONS),
+    "t": lambda dec: dec.types[dec.text()], "q": lambda dec: find_exception(dec.text()), "f": _named(FUNCTIONS),
     "R": _again, "K": _known,
     "H": _handle, "M": _mine, "O": _opaque, "P": _subclass, "Y": _own_container, "E": _exception,
 }  # fmt: skip

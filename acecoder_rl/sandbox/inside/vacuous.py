@@ -1,0 +1,123 @@
+"""In the judge, an empty array is not equal to what is not empty, whatever numpy and pytest say.
+
+Covers: `(f(x) == expected).all()`, np.allclose, np.isclose, the assert functions of np.testing, pytest.approx.
+Does not cover: lists that a test makes arrays of; loops of its own (`all(... for a, b in zip(f(x), ...))`).
+Hostile input: numpy stretches an array of shape (0,) or (0, 1, 1) to that of any other, compares nothing with
+nothing, and all of nothing is true.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import sys
+from typing import Any
+
+
+def compares_by(modules: set, names: set) -> list[str]:
+    """The libraries by which tests may compare that import these modules, and use or bind these names."""
+    found = ["numpy"] if "np" in names or any(name.partition(".")[0] == "numpy" for name in modules | names) else []
+    asserts = any(name.startswith(("assert_all", "assert_almost", "assert_arr")) for name in names)
+    if asserts or "numpy.testing" in modules or (found and "testing" in names):
+        found.append("numpy.testing")
+    return found + (["pytest"] if "approx" in names else [])
+
+
+def guard_libraries(libraries: list[str]) -> None:
+    """Make the comparisons of these libraries fail on an empty array and another."""
+    for library in libraries:
+        try:
+            importlib.import_module(library)
+        except ImportError:  # then tests cannot use it either
+            continue
+        _GUARDS[library]()
+
+
+def guarded(array: Any) -> Any:
+    """An empty array of the program's, such that `==` and `-` with what is not empty raise ValueError."""
+    return array.view(_empty_type())
+
+
+@functools.cache
+def _empty_type() -> type:
+    import numpy
+
+    comparing = {numpy.equal, numpy.not_equal, numpy.subtract}
+
+    def plain(item: Any) -> Any:
+        return item.view(numpy.ndarray) if isinstance(item, Empty) else item
+
+    class Empty(numpy.ndarray):
+        def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
+            if ufunc in comparing and any(map(numpy.size, inputs)):
+                raise ValueError("the program's array is empty, and what it is compared with is not")
+            if "out" in kwargs:
+                kwargs["out"] = tuple(map(plain, kwargs["out"]))
+            result = getattr(ufunc, method)(*map(plain, inputs), **kwargs)
+            return result.view(Empty) if type(result) is numpy.ndarray and result.size == 0 else result
+
+    Empty.__name__ = Empty.__qualname__ = "ndarray"
+    return Empty
+
+
+def _guard_numpy() -> None:
+    import numpy
+
+    allclose, isclose = numpy.allclose, numpy.isclose
+
+    @functools.wraps(allclose)
+    def all_near(a: Any, b: Any, *args: Any, **kwargs: Any) -> bool:
+        return not _one_is_empty(a, b) and allclose(a, b, *args, **kwargs)
+
+    @functools.wraps(isclose)
+    def near(a: Any, b: Any, *args: Any, **kwargs: Any) -> Any:
+        return numpy.bool_(False) if _one_is_empty(a, b) else isclose(a, b, *args, **kwargs)
+
+    numpy.allclose, numpy.isclose = all_near, near
+
+
+def _guard_testing() -> None:
+    utils = sys.modules.get("numpy.testing._private.utils")
+    compare = getattr(utils, "assert_array_compare", None)
+    if compare is None:
+        return
+
+    @functools.wraps(compare)
+    def compared(comparison: Any, x: Any, y: Any, *args: Any, **kwargs: Any) -> Any:
+        if _one_is_empty(x, y):
+            raise AssertionError("one of the arrays is empty")
+        return compare(comparison, x, y, *args, **kwargs)
+
+    utils.assert_array_compare = compared  # type: ignore[union-attr]
+
+
+def _one_is_empty(a: Any, b: Any) -> bool:
+    import numpy
+
+    return (numpy.size(a) == 0) != (numpy.size(b) == 0)
+
+
+def _guard_approx() -> None:
+    import pytest
+
+    module = sys.modules[type(pytest.approx(1.0)).__module__]
+    for name in ("ApproxScalar", "ApproxNumpy"):
+        if hasattr(module, name):
+            _guard_equality(getattr(module, name))
+
+
+def _guard_equality(cls: Any) -> None:
+    equal = cls.__eq__
+
+    def equals(self: Any, actual: Any) -> bool:
+        return _is_empty(actual) == _is_empty(self.expected) and equal(self, actual)
+
+    cls.__eq__ = equals
+
+
+def _is_empty(value: Any) -> bool:
+    numpy = sys.modules.get("numpy")
+    return numpy is not None and isinstance(value, numpy.ndarray) and value.size == 0
+
+
+_GUARDS = {"numpy": _guard_numpy, "numpy.testing": _guard_testing, "pytest": _guard_approx}
