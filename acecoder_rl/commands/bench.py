@@ -88,16 +88,18 @@ def bench_rm(
 
 acecoder-rl bench synthesis --quick
 
-acecoder-rl bench synthesis --only scoring --json synthesis.json""",
+acecoder-rl bench synthesis --only scoring --json synthesis.json
+
+acecoder-rl bench synthesis --only kills""",
 )
 def bench_synthesis(
     json_path: Annotated[
         Path | None, typer.Option("--json", metavar="FILE", help="The figures as JSON.")
     ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Fewer questions: a first look.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="Fewer questions and kills: a first look.")] = False,
     only: Annotated[Part | None, typer.Option(help="One of the parts; all without it.")] = None,
 ) -> None:
-    """A synthesis run without its models: verify and sample against the sandbox's own rate, the tables."""
+    """A synthesis run without its models: verify and sample against the sandbox's own rate, the tables, kill -9."""
     from acecoder_rl.bench.synthesis import run_bench_synthesis
 
     with errors_told():

@@ -1,7 +1,8 @@
 """The synthesis benchmark measures what it says: its questions, every program run and judged, what a part returns.
 
 Covers: the workload, the phase on a few questions; marked slow: the whole command.
-Does not cover: figures, which depend on the machine; the tables (test_synthesis_tables) and killed runs.
+Does not cover: figures, which depend on the machine; the tables (test_synthesis_tables.py); killed runs
+    (tests/synthesis/test_kill.py).
 """
 
 from __future__ import annotations
@@ -55,4 +56,4 @@ def test_the_ratio_counts_every_run_and_compares_every_verdict(monkeypatch):
 def test_the_whole_command(cli, tmp_path):
     done = cli("bench", "synthesis", "--quick", "--json", tmp_path / "figures.json", timeout=900)
     assert done.returncode == 0, done.stderr
-    assert {"scoring", "tables"} <= json.loads((tmp_path / "figures.json").read_text()).keys()
+    assert {"scoring", "tables", "kills"} == json.loads((tmp_path / "figures.json").read_text()).keys()

@@ -25,7 +25,16 @@ def test_a_small_run_has_all_its_figures(capsys: pytest.CaptureFixture[str]):
     figures = tables(60)
     rows = {name: stage["rows"] for name, stage in figures["stages"].items()}
     assert rows["build"] == 60 and rows["pairs"] > 60 and 5 < rows["hard"] < 30
+    # The bars are for these three; the folder to publish stands beside them.
+    judged = [figures["stages"][name] for name in ("build", "pairs", "hard")]
+    assert figures["minutes"] == pytest.approx(sum(stage["seconds"] for stage in judged) / 60)
+    assert figures["cpu_minutes"] == pytest.approx(sum(stage["cpu_seconds"] for stage in judged) / 60)
     assert figures["cpu_minutes"] > 0 and 0.05 < figures["peak_gb"] < 1
+    assert figures["peak_gb"] == max(stage["peak_gb"] for stage in judged)
+    assert figures["stages"]["dataset folder"]["seconds"] > 0
+    figures["stages"]["dataset folder"] |= {"seconds": 3600.0, "peak_gb": 9.0}
     show(figures)
     told = capsys.readouterr().out
-    assert "60 questions, 16 programs and 16 tests each" in told and "dataset folder" in told
+    assert "60 questions, 16 programs and 16 tests each" in told
+    assert f"build, pairs and hard together: {figures['minutes']:.2f} minutes, bar < 10: ok" in told
+    assert "beside: 60.00 minutes, 9.00 GB" in told and "missed" not in told

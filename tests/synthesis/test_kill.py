@@ -1,120 +1,108 @@
 """Killed at random moments and run again, a run makes what an undisturbed one makes, and pays for nothing twice.
 
+The procedure is the benchmark's, for anyone to run: `acecoder-rl bench synthesis --only kills`.
 Does not cover: each write of a stage (test_stages.py).
+Run: pytest tests/synthesis/test_kill.py
 """
 
 from __future__ import annotations
 
-import random
-import shutil
+import json
 import sqlite3
-import subprocess
-import sys
-import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
-import httpx
 import pytest
 
-from acecoder_rl.synthesis.stages import dropped_of
-from acecoder_rl.synthesis.state import state_of
-from tests.conftest import REPOSITORY
-from tests.synthesis import prepared
-from tests.synthesis.chain import TABLES, requests, tables, write_recipe
-from tests.synthesis.fake_endpoint import Fake, endpoint
-
-AT_ONCE = 2  # requests
-ALL = 6 + 5 + 4 * 4
+from acecoder_rl.bench import synthesis, synthesis_kills
+from acecoder_rl.bench.synthesis_kills import BEFORE, differences, kills, made
+from acecoder_rl.bench.synthesis_run import AT_ONCE, UNREADABLE, paid, served
+from acecoder_rl.synthesis.recipe import load
+from acecoder_rl.synthesis.run import chosen, synthesize
+from acecoder_rl.synthesis.stages import rows_of
 
 
-def everything(folder: Path) -> object:
-    """What a run made, but the seconds it took."""
-    dropped = {name: list(dropped_of(folder, name)) for name in TABLES}
-    figures = {name: vars(state_of(folder, name)) | {"seconds": None} for name in TABLES}
-    return tables(folder), dropped, figures
+@pytest.mark.parametrize("quick", [True, pytest.param(False, marks=pytest.mark.slow)])
+def test_killed_runs_end_like_an_undisturbed_one(quick: bool, capsys: pytest.CaptureFixture[str]):
+    figures = kills(quick)
+    assert figures["kills"] == (6 if quick else 20) == sum(figures["stages"].values())
+    assert figures["differing_tables"] == {} and figures["differing"] == 0
+    assert figures["paid_twice"] == 0
+    # Whatever else was asked again had been under way at a kill.
+    assert figures["asked_again"] <= AT_ONCE * figures["kills"]
+    assert set(figures["stages"]) - {BEFORE}  # kills before anything had begun would prove nothing
+    assert figures["tables"] > 21 * figures["runs"] and figures["rows"] > 100 * figures["runs"]
+    synthesis_kills.show(figures)
+    told = capsys.readouterr().out
+    assert f"0 of {figures['tables']} tables and files" in told and "0 answers paid for twice, bar 0: ok" in told
 
 
-def stored(folder: Path, scratch: Path) -> int:
-    """Answers in a killed run's cache."""
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir()
-    for file in folder.glob("answers.sqlite*"):
-        shutil.copy(file, scratch)
-    if not (scratch / "answers.sqlite").exists():
-        return 0
-    with sqlite3.connect(scratch / "answers.sqlite") as file:
-        there = file.execute("select count(*) from sqlite_master where name = 'answers'").fetchone()[0]
-        return file.execute("select count(*) from answers").fetchone()[0] if there else 0
+def test_the_run_has_rows_to_keep_and_to_drop_and_a_cache_of_signed_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    with served(tmp_path) as run:
+        recipe = load(run.recipe).model_copy(update={"folder": str(tmp_path / "run")})
+        folder = synthesize(recipe, chosen(None))
+    found = made(folder)
+    counts = {name: (len(found[name]), len(found[f"{name}: dropped"])) for name in synthesis_kills.TABLES}
+    asking = {"seeds": (8, 0), "imagine": (7, 1), "verify": (6, 1), "sample": (6, 0)}
+    assert counts == {**asking, "build": (6, 0), "pairs": counts["pairs"], "hard": counts["hard"]}
+    assert all(counts["pairs"]) and all(counts["hard"])  # some are kept, and some dropped
+    published = {"README.md", "prompts/openrlhf/train.jsonl", "data/train-00000-of-00001.parquet"}
+    assert {f"dataset/{name}" for name in published} <= found.keys()
+    assert found["imagine: dropped"][0].id == list(rows_of(folder, "seeds"))[UNREADABLE]["id"]
+    assert paid(folder) == set(run.asked) and len(run.asked) == len(paid(folder))
 
 
-def all_received(fake: Fake) -> None:
-    """Wait until the server has read whatever a client that has ended sent it."""
-    httpx.get(fake.url, trust_env=False)  # connections are accepted in their order
-    deadline = time.monotonic() + 30
-    while any("process_request_thread" in thread.name for thread in threading.enumerate()):
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
+def test_answers_are_read_of_a_copy(tmp_path: Path):
+    assert paid(tmp_path) == set() and not list(tmp_path.iterdir())
+    # As kill -9 leaves it: the rows are in the log beside the file.
+    file = sqlite3.connect(tmp_path / "answers.sqlite", isolation_level=None)
+    file.execute("pragma journal_mode = wal")
+    assert paid(tmp_path) == set()
+    file.execute("create table answers (text text)")
+    sign = "answer-0123456789abcdef"
+    file.execute("insert into answers values (?)", (json.dumps({"sign": sign}),))
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert paid(tmp_path) == {sign}
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+    file.close()
 
 
-class Driver:
-    def __init__(self, recipe: Path) -> None:
-        command = [sys.executable, "-m", "tests.synthesis.killed", str(recipe)]
-        self.process = subprocess.Popen(
-            command, cwd=REPOSITORY, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-
-    def run(self, folder: str, seconds: float | None = None) -> str:
-        self.process.stdin.write(f"{folder} {'' if seconds is None else seconds}\n")
-        self.process.stdin.flush()
-        return self.process.stdout.readline().strip()
+def test_what_differs_is_counted():
+    one = {"a": [1, 2, 3], "b": [1], "c": []}
+    assert differences(one, {name: list(rows) for name, rows in one.items()}) == {}
+    assert differences(one, one | {"a": [1, 3, 2]}) == {"a": 2}
+    assert differences(one, one | {"a": [1, 2], "b": [1, 1]}) == {"a": 1, "b": 1}
+    assert differences(one, {"a": [1, 2, 3], "b": [1], "d": [1, 1]}) == {"c": 0, "d": 2}
 
 
-@contextmanager
-def driver(recipe: Path) -> Iterator[Driver]:
-    one = Driver(recipe)
-    try:
-        yield one
-    finally:
-        one.process.kill()
-        one.process.communicate()
+@pytest.mark.parametrize(
+    ("worse", "told"),
+    [
+        ({"differing_tables": {"pairs": 2}, "differing": 5}, "2 of 60 tables and files, 5 of 900 rows are not"),
+        ({"paid_twice": 1}, "1 answers paid for twice, bar 0: missed"),
+    ],
+)
+def test_a_miss_is_told_and_ends_with_1(monkeypatch, capsys, worse, told):
+    figures = {"kills": 6, "runs": 2, "stages": {"seeds": 6}, "tables": 60, "rows": 900, "differing_tables": {}}
+    figures |= {"differing": 0, "asked_again": 3, "paid_twice": 0}
+    monkeypatch.setattr(synthesis_kills, "kills", lambda quick: figures)
+    assert synthesis.run_bench_synthesis(only="kills") == 0 and "missed" not in capsys.readouterr().out
+    monkeypatch.setattr(synthesis_kills, "kills", lambda quick: figures | worse)
+    assert synthesis.run_bench_synthesis(only="kills") == 1
+    assert told in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("kills", [6, pytest.param(20, marks=pytest.mark.slow)])
-def test_killed_runs_end_like_an_undisturbed_one(tmp_path, kills):
-    chance = random.Random(kills)
-    slow = lambda body, number: replace(prepared.answer(body), wait=0.01)  # noqa: E731
-    with endpoint(slow) as fake:
-        recipe = write_recipe(tmp_path, fake.url, concurrency=AT_ONCE)
-        with driver(recipe) as driven:
-            assert driven.run("warm") == "finished 0"  # what is loaded on first use is loaded
-            fake.asked.clear()
-            began = time.monotonic()
-            assert driven.run("whole") == "finished 0"
-            whole = time.monotonic() - began
-            assert sorted(requests(fake)) == sorted(set(requests(fake))) and len(fake.asked) == ALL
-            wanted = set(requests(fake))
-            left, number, in_stages = kills, 0, set()
-            while left:
-                number += 1
-                folder, ended = f"round{number}", "killed"
-                fake.asked.clear()
-                asked = answers = 0
-                while ended == "killed":
-                    ended = driven.run(folder, chance.uniform(0, 0.7 * whole) if left else None)
-                    all_received(fake)
-                    now = stored(tmp_path / folder, tmp_path / "scratch")
-                    # Each request that came brought an answer, but for those in flight when the kill came.
-                    lost = (len(fake.asked) - asked) - (now - answers)
-                    assert 0 <= lost <= (AT_ONCE if ended == "killed" else 0)
-                    asked, answers = len(fake.asked), now
-                    if ended == "killed":
-                        left -= 1
-                        in_stages |= {name for name in TABLES if state_of(tmp_path / folder, name)}
-                assert ended == "finished 0"
-                assert set(requests(fake)) == wanted and answers == ALL
-                assert everything(tmp_path / folder) == everything(tmp_path / "whole")
-            assert in_stages  # no kill but came before anything had begun would prove nothing
+def test_a_run_that_fails_is_told_with_what_it_said(monkeypatch, tmp_path: Path, capsys):
+    """Whatever was measured before is written all the same."""
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))  # of the benchmark's own process
+    (tmp_path / "openai.py").write_text("raise ImportError('no such luck')")
+    monkeypatch.setattr(synthesis, "scoring", lambda questions: {"differing": 0})
+    monkeypatch.setattr(synthesis, "show_scoring", lambda figures: None)
+    monkeypatch.setattr(synthesis.synthesis_tables, "tables", lambda questions: {})
+    monkeypatch.setattr(synthesis.synthesis_tables, "show", lambda figures: None)
+    assert synthesis.run_bench_synthesis(tmp_path / "figures.json") == 1
+    assert "no such luck" in capsys.readouterr().err
+    assert json.loads((tmp_path / "figures.json").read_text()) == {"scoring": {"differing": 0}, "tables": {}}
