@@ -165,7 +165,9 @@ def evaluate(
 
 def _named(value: str) -> tuple[str, str]:
     name, equals, path = value.partition("=")
-    return (name, path) if equals and name and path else (value, value)
+    if not (equals and name and path) or Path(value).exists():  # there are paths with "=" in them
+        return value, value
+    return name, path
 
 
 def _date(option: str, value: str | None) -> date | None:

@@ -46,7 +46,11 @@ class Source:
             return {"model": self.name, "completions": digest(self.origin)}
         if isinstance(self.origin, Endpoint):
             return {"model": self.name, "endpoint": self.origin.endpoint, "endpoint_model": self.origin.model}
-        return {"model": self.name, "path": self.origin.path, "weights": fingerprint(self.origin.path)}
+        engine = self.origin
+        return {
+            "model": self.name, "path": engine.path, "weights": fingerprint(engine.path),
+            "max_model_len": engine.max_model_len,
+        }  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """`acecoder-rl evaluate`: from answers to pass@k and the table, killed and resumed.
 
-Does not cover: the benchmarks' formats (test_benchmarks.py); a real engine, which costs minutes.
+Does not cover: the benchmarks' formats (test_benchmarks.py); a real engine (test_evaluate_engine.py).
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from acecoder_rl.evaluation.evaluate_answers import How, Source
 from acecoder_rl.evaluation.evaluate_table import collect, markdown, table
 from acecoder_rl.problems import Problem
 from acecoder_rl.records import InputError
-from acecoder_rl.synthesis.models import Endpoint
+from acecoder_rl.synthesis.models import Endpoint, Engine
 from tests.reward_fns.trainers import installed
 from tests.synthesis.fake_endpoint import endpoint, said
 
@@ -256,6 +256,30 @@ def test_an_endpoint_is_asked_once_for_each_answer(jsonl, tmp_path):
         assert again == found and len(fake.asked) == 8  # verdicts anew, answers not
         with pytest.raises(InputError, match="leave it out"):
             evaluate(options(tmp_path, data, source, how=How(base=True), resume=True))
+
+
+def test_what_changes_a_models_answers_is_not_resumed(tmp_path):
+    for name in ("model.safetensors", "config.json", "tokenizer.json", "chat_template.jinja", "trainer_state.json"):
+        (tmp_path / name).write_text("1")
+
+    def settings(**given):
+        return Source("m", Engine(path=str(tmp_path), **given)).settings()
+
+    before = settings()
+    assert settings(tensor_parallel_size=2) == before != settings(max_model_len=512)
+    (tmp_path / "trainer_state.json").write_text("22")
+    assert settings() == before
+    (tmp_path / "chat_template.jinja").write_text("22")
+    assert settings() != before
+
+
+def test_a_path_may_have_an_equals_sign(jsonl, tmp_path, cli):
+    data = jsonl("he.jsonl", [row(1)])
+    jsonl("t=0.8.jsonl", [{"task_id": "HumanEval/1", "completion": RIGHT}])
+    done = cli("evaluate", "humaneval", "--data", f"humaneval={data}", "--completions", "t=0.8.jsonl",
+               "--completions", "mine=t=0.8.jsonl", "--require", "none")  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "| t=0.8.jsonl | 100.0 |" in done.stdout and "| mine | 100.0 |" in done.stdout
 
 
 def test_greedy_samples_are_refused():
