@@ -9,7 +9,6 @@ import json
 import shutil
 from pathlib import Path
 
-import datasets
 import pytest
 
 from acecoder_rl.records import InputError
@@ -297,7 +296,7 @@ def test_what_a_forgotten_stage_needs_is_looked_for_before_it_is_forgotten(fresh
     def load_dataset(*arguments, **more):
         raise ConnectionError("no network")
 
-    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    monkeypatch.setattr("datasets.load_dataset", load_dataset)
     recipe, fake = fresh
     folder = run(recipe)
     before, asked = tables(folder), len(fake.asked)

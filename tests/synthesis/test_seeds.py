@@ -11,7 +11,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import datasets
 import pytest
 from pydantic import ValidationError
 
@@ -146,13 +145,15 @@ def test_a_benchmark_that_is_missing_leaves_no_trace(tmp_path, jsonl):
     assert len(run(tmp_path / "run", path)[0]) == 1  # with other settings
 
 
-def test_a_source_that_is_not_to_be_had_can_be_mended(tmp_path, jsonl, monkeypatch):
+def test_a_source_that_is_not_to_be_had_can_be_mended(tmp_path, monkeypatch):
+    from datasets import Dataset
+
     def load_dataset(path, config, split):
         if path != "own/rows":
             raise ConnectionError("no network")
-        return datasets.Dataset.from_list([{"code": function("a")}])
+        return Dataset.from_list([{"code": function("a")}])
 
-    monkeypatch.setattr(datasets, "load_dataset", load_dataset)
+    monkeypatch.setattr("datasets.load_dataset", load_dataset)
     folder = tmp_path / "run"
     with pytest.raises(RecipeError, match=r"seeds\.sources\.0\.path is 'own/row' .*no network: mend the path, or"):
         run(folder, "own/row")
