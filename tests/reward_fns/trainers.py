@@ -38,7 +38,7 @@ def run(script: str, folder: Path, **environment: str) -> str:
     """
     root = Path(__file__).resolve().parents[2]
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=180,
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=600,
         env={**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{root}", **environment},
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
