@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from acecoder_rl.completions import Program
 from acecoder_rl.problems import Problem
-from acecoder_rl.reward_model.client import RewardClient, first_test
+from acecoder_rl.reward_model.client import RewardClient, RewardModelError, first_test
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,13 @@ class AceCodeRM(RewardClient):
         """The raw score of one completion.
 
         Raises:
-            RewardModelError: there is none to be had.
+            RewardModelError: there is none to be had, or the problem has no question, which would be scored as another.
         """
+        if not problem.question:
+            raise RewardModelError(
+                f"problem {problem.id} has tests only, and a reward model reads the question: "
+                "make labels of problems that have one, with Problem.to_label()"
+            )
         if self.format == "acecode" and program.code:
             completion = f"```python\n{program.code}\n```"
         elif self.format == "acecode":

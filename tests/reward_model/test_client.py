@@ -131,6 +131,15 @@ def test_a_proxy_in_the_environment_is_not_asked(monkeypatch: pytest.MonkeyPatch
         assert score(RewardClient(server.url)) == [4.0]
 
 
+def test_a_problem_without_a_question_is_not_scored():
+    problem = Problem("add", "", ["assert add(1, 2) == 3"])
+    with scripted(ok([1.0])) as server:
+        scored = AceCodeRM(server.url).score(problem, ANSWER, extract_program(ANSWER, problem.tests), False)
+        with pytest.raises(RewardModelError, match=r"problem add has tests only, and a reward model"):
+            asyncio.run(scored)
+        assert not server.asked
+
+
 def test_raw_scores_the_answer_and_acecode_the_program():
     with scripted(ok([1.0])) as server:
         assert asked_of(AceCodeRM(server.url)) == 1.0
