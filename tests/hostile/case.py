@@ -78,6 +78,13 @@ def add(a, b):
 if __name__ == "__main__":
     print(add(*map(int, input().split())))
 """
+
+
+def right_at(level: str) -> str:
+    """RIGHT at an isolation level: at "none" the host's /dev/shm is in sight, and what other processes keep there."""
+    return RIGHT.replace('_clean("/dev/shm"), ', "") if level == "none" else RIGHT
+
+
 WRONG = """
 def add(a, b):
     return a - b - 1

@@ -6,12 +6,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.sandbox.jails import KINDS, Driver, reachable, start
+from tests.sandbox.jails import KINDS, Driver, open_folder, start
 
 
 @pytest.fixture(scope="module", params=KINDS, ids="-".join)
-def jail(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Driver]:
-    scratch = reachable(tmp_path_factory.mktemp("scratch"))
-    driver = start(request.param, scratch)
-    yield driver
-    driver.close()
+def jail(request: pytest.FixtureRequest) -> Iterator[Driver]:
+    with open_folder() as scratch:
+        driver = start(request.param, scratch)
+        yield driver
+        driver.close()

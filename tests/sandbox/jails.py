@@ -5,8 +5,12 @@ from __future__ import annotations
 import functools
 import json
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -153,6 +157,18 @@ def reachable(directory: Path) -> Path:
         if parent.name.startswith(("pytest-", "popen-")):  # the latter are those of pytest-xdist's workers
             parent.chmod(0o755)
     return directory
+
+
+@contextmanager
+def open_folder() -> Iterator[Path]:
+    """A folder that other users can walk to for as long as a module's tests run: pytest closes its own folders to
+    them whenever another session of the same user starts."""
+    place = Path(tempfile.mkdtemp(prefix="acecoder-tests-"))
+    try:
+        place.chmod(0o755)
+        yield place
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
 
 
 def only(jail: Driver, *levels: str) -> None:

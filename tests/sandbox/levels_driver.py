@@ -15,7 +15,7 @@ asked = json.load(sys.stdin)
 sys.path.insert(0, asked["root"])
 
 from acecoder_rl.sandbox import Limits, Sandbox, SandboxError  # noqa: E402
-from tests.hostile.case import RIGHT, ROUTES, WRONG  # noqa: E402
+from tests.hostile.case import RIGHT, ROUTES, WRONG, right_at  # noqa: E402
 from tests.hostile.host import HOST  # noqa: E402
 
 LIMITS = Limits(test_seconds=0.25, program_seconds=3.0, wall_seconds=20.0, memory_mb=256)
@@ -50,8 +50,7 @@ def attempt() -> dict:
         return {"refused": str(error)}
     with sandbox:
         got = {}
-        # At level "none" the host's /dev/shm is in sight, and what other processes keep there.
-        right = RIGHT.replace('_clean("/dev/shm"), ', "") if sandbox.isolation == "none" else RIGHT
+        right = right_at(sandbox.isolation)
         for name, program in {**BASIC, "right": right}.items():
             for route in ("calls", "judge", "stdio") if name in ("right", "wrong") else ("calls",):
                 verdict = sandbox.run(program, ROUTES[route])

@@ -22,8 +22,8 @@ import pytest
 
 from acecoder_rl.sandbox import Limits, Sandbox, Verdict
 from tests.hostile import PROGRAMS
-from tests.hostile.case import ALL, EVERY, RIGHT, ROUTES, WRONG, Hostile
-from tests.sandbox.jails import reachable
+from tests.hostile.case import ALL, EVERY, ROUTES, WRONG, Hostile, right_at
+from tests.sandbox.jails import open_folder
 
 LIMITS = Limits(test_seconds=0.3, program_seconds=3.0, wall_seconds=10.0, memory_mb=256)
 SECONDS = 20.0  # one program, however it is made: issue's limit is 30
@@ -40,7 +40,7 @@ class Arena:
     """A sandbox at one level, watched from outside."""
 
     def __init__(self, level: str, secret: Path) -> None:
-        self.level, self.secret = level, secret
+        self.level, self.secret, self.right = level, secret, right_at(level)
         with environment(ACECODER_SANDBOX_ISOLATION=level, CANARY_SECRET="CANARY"):
             self.sandbox = Sandbox(workers=1, limits=LIMITS, require=level, dedupe=False)
         assert self.sandbox.isolation == level
@@ -48,7 +48,7 @@ class Arena:
         self.listener.settimeout(0)
         for _ in range(2):  # every interpreter there will be
             for tests in ROUTES.values():
-                assert self.sandbox.run(RIGHT, tests).passed
+                assert self.sandbox.run(self.right, tests).passed
         self.worker = self.find_worker()
         self.idle_mib = peak_mib(self.worker)
 
@@ -69,7 +69,7 @@ class Arena:
     def check_after(self, name: str) -> None:
         """The world is as it was: processes, memory, files, later verdicts."""
         assert self.run(WRONG, CHECKS, name).pass_rate == 0.0, f"a wrong program passes after {name}"
-        right = self.run(RIGHT, CHECKS, name)
+        right = self.run(self.right, CHECKS, name)
         assert right.passed, f"a right program fails after {name}: {right}"
         self.worker = self.find_worker()
         grown = peak_mib(self.worker) - self.idle_mib
@@ -131,13 +131,12 @@ def litter() -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def secret(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def secret() -> Iterator[Path]:
     """A file that anybody could read, were it not for the jail."""
-    directory = reachable(tmp_path_factory.mktemp("canary"))
-    directory.chmod(0o755)
-    path = directory / "secret"
-    path.write_text("CANARY")
-    return path
+    with open_folder() as directory:
+        path = directory / "secret"
+        path.write_text("CANARY")
+        yield path
 
 
 @pytest.fixture(scope="module")

@@ -14,12 +14,13 @@ import platform
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.sandbox.jails import USER, python_of, reachable
+from tests.sandbox.jails import USER, open_folder, python_of
 
 DRIVER = Path(__file__).with_name("levels_driver.py")
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -42,16 +43,16 @@ pytestmark = pytest.mark.skipif(not UNSHARE, reason=f"no system call numbers for
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def place() -> Iterator[Path]:
     """A copy of the package and the hostile programs that any user can read, and a file that none should."""
-    directory = reachable(tmp_path_factory.mktemp("levels"))
-    for name in ("acecoder_rl", "tests/hostile"):
-        shutil.copytree(REPOSITORY / name, directory / name, ignore=shutil.ignore_patterns("__pycache__"))
-    (directory / "tests/__init__.py").touch()  # else an installed package that ships `tests` would be found first
-    (directory / "driver.py").write_text(DRIVER.read_text())
-    (directory / "secret").write_text("CANARY")
-    subprocess.run(["chmod", "-R", "a+rX", str(directory)], check=True)
-    return directory
+    with open_folder() as directory:
+        for name in ("acecoder_rl", "tests/hostile"):
+            shutil.copytree(REPOSITORY / name, directory / name, ignore=shutil.ignore_patterns("__pycache__"))
+        (directory / "tests/__init__.py").touch()  # else an installed package that ships `tests` would be found first
+        (directory / "driver.py").write_text(DRIVER.read_text())
+        (directory / "secret").write_text("CANARY")
+        subprocess.run(["chmod", "-R", "a+rX", str(directory)], check=True)
+        yield directory
 
 
 def attempt(
