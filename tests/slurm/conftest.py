@@ -18,6 +18,7 @@ from tests.training.runs.looks import HERE
 
 ROOT = Path(__file__).parents[2]
 GOING_ON = ("PENDING", "RUNNING", "COMPLETING", "REQUEUED", "SIGNALING")
+PATIENCE = 1800  # seconds, of a machine that has much else to do
 SMALL = ("--cpus-per-task=2", "--mem=6G", "--time=60")
 
 
@@ -49,7 +50,7 @@ def sbatch(slurm: Cluster, tmp_path: Path) -> Iterator[Callable[..., str]]:
             env=environment | {"PYTHONPATH": path},
             capture_output=True,
             text=True,
-            timeout=900,
+            timeout=PATIENCE,
         )
         assert done.returncode == 0, f"{done.stderr}\n{output(tmp_path)}"
         jobs.append(done.stdout.strip())
@@ -63,7 +64,7 @@ def sbatch(slurm: Cluster, tmp_path: Path) -> Iterator[Callable[..., str]]:
 def finished(slurm: Cluster, tmp_path: Path) -> Callable[..., tuple[str, str]]:
     """Waits for a job; its state (COMPLETED, FAILED, ...) and exit code, and all its output."""
 
-    def wait(number: str, seconds: float = 900) -> tuple[str, str]:
+    def wait(number: str, seconds: float = PATIENCE) -> tuple[str, str]:
         end = time.monotonic() + seconds
         while (job := slurm.job(number))["JobState"] in GOING_ON:
             assert time.monotonic() < end, f"{job}\n{output(tmp_path)}"
@@ -77,7 +78,7 @@ def finished(slurm: Cluster, tmp_path: Path) -> Callable[..., tuple[str, str]]:
 def said(slurm: Cluster, tmp_path: Path) -> Callable[[str, str], None]:
     """Waits until a job has said something; it may not end before."""
 
-    def wait(number: str, words: str, seconds: float = 900) -> None:
+    def wait(number: str, words: str, seconds: float = PATIENCE) -> None:
         end = time.monotonic() + seconds
         file = tmp_path / f"job-{number}"
         while True:
