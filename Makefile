@@ -54,8 +54,8 @@ test: setup
 	$(VENV)/bin/ruff check .
 	@set -x; status=0; \
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -m "not slow and not alone and not training" \
-	  -n $(WORKERS) --dist loadfile --no-loadscope-reorder || status=$$?; \
-	$(VENV)/bin/python -m pytest -m "not slow and (alone or training)" || status=$$?; \
+	  -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations=20 || status=$$?; \
+	$(VENV)/bin/python -m pytest -m "not slow and (alone or training)" --durations=20 || status=$$?; \
 	exit $$status
 
 test-slow: setup
