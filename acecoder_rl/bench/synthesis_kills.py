@@ -4,7 +4,8 @@ Covers: `kills`: kill -9 at random moments of a small run (synthesis_run.py), wh
     its tables, what its stages dropped and counted, and the published folder against those of an undisturbed run, row
     for row; answers that were paid for, and asked for again.
 Does not cover: a machine that loses power; kills of the sandbox's own processes.
-Stages have parts of two rows here, so that a kill can come between any two.
+Stages have parts of two rows here, so that a kill can come between any two. Each kill has a stage that is drawn, and a
+moment in it: by time alone nearly all would come where models are asked.
 """
 
 from __future__ import annotations
@@ -31,7 +32,8 @@ KILLS, QUICK_KILLS = 20, 6
 TABLES = ("seeds", "imagine", "verify", "sample", "build", "pairs", "hard")
 CHUNK = 2
 LONGEST = 600.0  # seconds that a run may take which is not killed
-BEFORE = "(before the first stage)"
+STAGES = (*TABLES, "report")
+BEFORE = "before the first"
 
 Figures = dict[str, Any]
 
@@ -62,9 +64,9 @@ def kills(quick: bool = False) -> Figures:
     ):
         driver.end("warm")  # what is loaded on first use is loaded
         run.asked.clear()
-        began = time.monotonic()
+        began = time.time()
         driver.end("whole")
-        whole, wanted = time.monotonic() - began, made(Path(name, "whole"))
+        spans, wanted = _spans(Path(name, "whole"), began), made(Path(name, "whole"))
         if len(run.asked) != REQUESTS or len(set(run.asked)) != REQUESTS:
             raise BenchError(f"bench: a run that was not killed asked {len(run.asked)} times, not {REQUESTS}")
         while figures["kills"] < count:
@@ -74,15 +76,16 @@ def kills(quick: bool = False) -> Figures:
             stored, twice, ended = set[str](), 0, False
             while not ended:
                 begin = len(run.asked)
-                if figures["kills"] < count:
-                    ended = not driver.killed(here.name, chance.uniform(0, 0.7 * whole))
+                stage = chance.choice(STAGES)
+                if figures["kills"] < count and STAGES.index(stage) >= STAGES.index(_stage(here)):
+                    ended = not driver.killed(here.name, chance.uniform(0, spans[stage]), _before(stage))
                 else:
                     driver.end(here.name)
                     ended = True
                 twice += sum(sign in stored for sign in run.asked[begin:])
                 if not ended:
                     figures["kills"] += 1
-                    stages[_stage(here)] += 1
+                    stages[_stage(here) if (here / "seeds").exists() else BEFORE] += 1
                     stored = paid(here)
             figures["paid_twice"] += twice
             figures["asked_again"] += len(run.asked) - len(set(run.asked)) - twice
@@ -132,11 +135,10 @@ def show(figures: Figures) -> None:
     """Print the figures to stdout."""
     from rich.console import Console
 
-    told = ", ".join(f"{name} {count}" for name, count in figures["stages"].items())
+    told = ", ".join(f"{name} {figures['stages'][name]}" for name in (BEFORE, *STAGES) if name in figures["stages"])
     tables = sum(figures["differing_tables"].values())
     lines = [
-        f"kill -9 at {figures['kills']} random moments of {figures['runs']} runs (in {told}), each gone on with by the "
-        "same again",
+        f"kill -9 at {figures['kills']} random moments of {figures['runs']} runs (stages: {told}), each gone on with",
         f"{tables} of {figures['tables']} tables and files, {figures['differing']} of {figures['rows']:,} rows are not "
         f"what they are without kills, bar 0: {'missed' if tables else 'ok'}",
         *(f"  {name}: in {count} runs" for name, count in figures["differing_tables"].items()),
@@ -148,13 +150,26 @@ def show(figures: Figures) -> None:
 
 
 def _stage(folder: Path) -> str:
-    """Where a run that was killed is."""
+    """Where a run is: the first stage that is not finished."""
+    return next((name for name in TABLES if not _finished(folder, name)), "report")
+
+
+def _finished(folder: Path, name: str) -> bool:
     from acecoder_rl.synthesis.state import state_of
 
-    states = {name: state_of(folder, name) for name in TABLES}
-    if not any(states.values()):
-        return BEFORE
-    return next((name for name, state in states.items() if state is None or state.state != "finished"), "report")
+    state = state_of(folder, name)
+    return state is not None and state.state == "finished"
+
+
+def _before(stage: str) -> str | None:
+    return STAGES[STAGES.index(stage) - 1] if stage != STAGES[0] else None
+
+
+def _spans(folder: Path, began: float) -> dict[str, float]:
+    """Seconds of each stage of a finished run, from the end of the one before."""
+    files = (*(folder / name / "stage.json" for name in TABLES), folder / "report.html")
+    ends = [began, *(file.stat().st_mtime for file in files)]
+    return {name: max(end - begin, 0.0) for name, begin, end in zip(STAGES, ends, ends[1:], strict=False)}
 
 
 class _Driver:
@@ -163,11 +178,12 @@ class _Driver:
     def __init__(self, process: subprocess.Popen[str], log: Path) -> None:
         self._process, self._log = process, log
 
-    def killed(self, folder: str, seconds: float) -> bool:
-        """Run, or go on with, a run; whether it was killed after so many seconds, and did not end before."""
+    def killed(self, folder: str, seconds: float, after: str | None = None) -> bool:
+        """Run, or go on with, a run; whether it was killed, so many seconds after a stage was finished (None = after it
+        began), and did not end before."""
         assert self._process.stdin and self._process.stdout
         try:
-            self._process.stdin.write(f"{folder} {seconds}\n")
+            self._process.stdin.write(f"{folder} {seconds} {after or ''}\n")
             self._process.stdin.flush()
             told = self._process.stdout.readline().strip()
         except BrokenPipeError:
@@ -200,49 +216,57 @@ def _driver(recipe: Path) -> Iterator[_Driver]:
 
 
 def main(recipe: str) -> None:
-    """Begin a child for each line of stdin, "FOLDER SECONDS", and kill it after so many seconds.
+    """Begin a child for each line of stdin, "FOLDER SECONDS [STAGE]", and kill it so many seconds after the stage.
 
     A line of stdout tells "killed" or "finished STATUS". Children are forked, so that no kill is wasted on imports.
     """
     # Loaded here, or they would be in each child: what stages load when they first need it.
     import datasketch  # noqa: F401
+    import httpx  # noqa: F401
     import openai  # noqa: F401
-    import plotly.graph_objects  # noqa: F401
-    import pyarrow.parquet  # noqa: F401
+    import pyarrow.parquet
 
     import acecoder_rl.sandbox.pool
     import acecoder_rl.training.splits  # noqa: F401
-    from acecoder_rl.synthesis import build, hard, pairs, stage_table
+    from acecoder_rl.synthesis import build, endpoint, engine, hard, pairs, stage_table  # noqa: F401
     from acecoder_rl.synthesis.recipe import load
+    from acecoder_rl.synthesis.report_figures import figures
+    from acecoder_rl.synthesis.report_numbers import Numbers
     from acecoder_rl.synthesis.run import chosen, synthesize
 
+    figures(Numbers({}, Counter({1: 1})))  # plotly
+    pyarrow.Table.from_pylist([{"text": ""}])  # pandas, where there is one
     loaded = load(recipe)
     stage_table.CHUNKS = dict.fromkeys(stage_table.CHUNKS, CHUNK)
     for module in (build, pairs, hard):
         module.CHUNK = CHUNK
     for line in sys.stdin:
-        folder, seconds = line.split()
+        name, seconds, *after = line.split()
+        folder = Path(recipe).parent / name
         child = os.fork()
         if child == 0:
             status = 1
             try:
-                synthesize(loaded.model_copy(update={"folder": str(Path(recipe).parent / folder)}), chosen(None))
+                synthesize(loaded.model_copy(update={"folder": str(folder)}), chosen(None))
                 status = 0
             except BaseException:
                 traceback.print_exc()
             finally:
                 sys.stderr.flush()
                 os._exit(status)
-        print(_ended(child, float(seconds)), flush=True)
+        print(_ended(child, float(seconds), folder, after), flush=True)
 
 
-def _ended(child: int, seconds: float) -> str:
+def _ended(child: int, seconds: float, folder: Path, after: list[str]) -> str:
     """Wait for a child, or kill it."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
+    began = time.monotonic()
+    end = None if after else began + seconds
+    while time.monotonic() < (began + LONGEST if end is None else end):
         done, status = os.waitpid(child, os.WNOHANG)
         if done:
             return f"finished {status}"
+        if end is None and _finished(folder, after[0]):
+            end = time.monotonic() + seconds
         time.sleep(0.001)
     os.kill(child, signal.SIGKILL)
     status = os.waitpid(child, 0)[1]

@@ -25,7 +25,7 @@ from typing import Any
 
 from acecoder_rl.bench.workload import Workload, build_questions
 
-QUESTIONS, PROGRAMS = 8, 4
+QUESTIONS, PROGRAMS = 6, 4
 UNREADABLE, MISTAKEN = 0, 1  # questions: one imagined without JSON, one whose oracle's program is wrong
 AT_ONCE = 2  # requests, of each model
 WAIT = 0.01  # seconds to an answer: some are in flight whenever a run is killed
