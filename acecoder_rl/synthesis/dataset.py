@@ -18,7 +18,7 @@ from typing import Any
 
 from acecoder_rl.synthesis import card, prompt_files
 from acecoder_rl.synthesis.build import BuildSettings
-from acecoder_rl.synthesis.parts import commit
+from acecoder_rl.synthesis.parts import commit, told_by
 from acecoder_rl.synthesis.stages import parts_of, rows_of
 from acecoder_rl.synthesis.state import State, state_of
 
@@ -115,7 +115,9 @@ def _told(
 
 
 def _link(parts: list[Path], target: Path) -> None:
-    """The parts under the names that the Hub gives to shards."""
+    """The parts under the names that the Hub gives to shards; those without rows are left out: `datasets` reads none of
+    a config that has one."""
+    parts = [part for part in parts if told_by(part)["kept"]]
     target.mkdir()
     for number, part in enumerate(parts):
         shard = target / f"train-{number:05}-of-{len(parts):05}.parquet"

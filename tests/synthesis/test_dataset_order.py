@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from acecoder_rl.synthesis import build
+from acecoder_rl.synthesis import build, pairs
 from acecoder_rl.synthesis.funnel import places
 from acecoder_rl.synthesis.parts import read_part
 from acecoder_rl.synthesis.recipe import Recipe
@@ -60,3 +60,23 @@ def test_a_dataset_of_forgotten_rows_stays_and_is_not_shown_as_the_runs(tmp_path
     card = (folder / "dataset" / "README.md").read_bytes()
     forget(folder, "build")
     assert "dataset" not in dict(places(folder)) and (folder / "dataset" / "README.md").read_bytes() == card
+
+
+def test_a_part_without_rows_does_not_keep_the_others_from_being_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    datasets = pytest.importorskip("datasets")
+    for module in (build, pairs):
+        monkeypatch.setattr(module, "CHUNK", 2)
+    # No pair of the first two and of the last; the rows of the middle are easy.
+    table = [question(number, passed) for number, passed in enumerate([[9, 9], [9], [10, 4], [10, 3], [1, 2]])]
+    folder = sampled(tmp_path / "run", table)
+    synthesize(Recipe(folder=str(folder), hard={"band": [0.1, 0.3]}), chosen("build..hard"))
+    shards = sorted(str(path.relative_to(folder / "dataset")) for path in folder.glob("dataset/[dhp]*/train-*"))
+    data = [f"data/train-{number:05}-of-00003.parquet" for number in range(3)]
+    assert shards == [*data, "hard/train-00000-of-00001.parquet", "pairs/train-00000-of-00001.parquet"]
+    for config, ids in (
+        ("hard", ["oss_4"]),
+        ("pairs", ["oss_2", "oss_3"]),
+        ("default", [f"oss_{n}" for n in range(5)]),
+    ):
+        rows = datasets.load_dataset(str(folder / "dataset"), config, split="train", cache_dir=str(tmp_path / "cache"))
+        assert rows["question_id" if config == "pairs" else "id"][:] == ids
