@@ -9,6 +9,7 @@ The rows are read twice, since medians are of all of them; of the run's own data
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -21,7 +22,7 @@ from acecoder_rl.records import InputError, count_rows
 from acecoder_rl.synthesis import build
 from acecoder_rl.synthesis.stages import Chunk, Dropped, fingerprint_of, rows_of, run_stage
 from acecoder_rl.synthesis.state import State, state_of
-from acecoder_rl.training.recipe import Section, Share, Source, Text
+from acecoder_rl.training.recipe import RecipeError, Section, Share, Source, Text
 from acecoder_rl.training.sources import ENDINGS, Reader
 
 if TYPE_CHECKING:
@@ -96,6 +97,27 @@ def process(rows: list[Row]) -> Chunk:
     return Chunk(kept, dropped, counts)
 
 
+@contextmanager
+def _in_its_words() -> Iterator[None]:
+    """The reader's mistakes, by the names that this section has for path and split."""
+    try:
+        yield
+    except RecipeError as error:
+        names = {"hard.source.path": "hard.source", "hard.source.split": "hard.split"}
+        told = list(error.mistakes)
+        for theirs, ours in names.items():
+            told = [line.replace(theirs, ours) for line in told]
+        raise RecipeError(told) from error.__cause__
+
+
+@_in_its_words()
+def check(settings: HardSettings) -> None:
+    """Raises RecipeError where the source can be seen not to be there."""
+    if settings.source is not None:
+        _reader(settings.source, settings.split)
+
+
+@_in_its_words()
 def run(
     folder: Path, settings: HardSettings, on_done: Callable[[int, int | None], None] = lambda done, total: None
 ) -> State:
@@ -112,7 +134,7 @@ def run(
         if built := state_of(folder, "build"):
             total = built.kept
     else:
-        reader = Reader(Source(path=settings.source, split=settings.split), "hard.source")
+        reader = _reader(settings.source, settings.split)
         rows, fingerprint, total = partial(_read, reader), stamp(reader), None
         state = state_of(folder, "hard")
         if state is None or state.state != "finished":  # a large file takes its time
@@ -122,6 +144,10 @@ def run(
         folder, "hard", schema(), marked(rows, settings), process, build.CHUNK, values, total, on_done,
         input=fingerprint,
     )  # fmt: skip
+
+
+def _reader(source: str, split: str) -> Reader:
+    return Reader(Source(path=source, split=split), "hard.source")
 
 
 def _own(folder: Path, rates: bool) -> Iterator[tuple[str, Row]]:

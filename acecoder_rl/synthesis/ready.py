@@ -12,13 +12,12 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from acecoder_rl.synthesis import report, seeds
+from acecoder_rl.synthesis import hard, report, seeds
 from acecoder_rl.synthesis.models import Endpoint, Engine
 from acecoder_rl.synthesis.recipe import Recipe
 from acecoder_rl.synthesis.stage_table import PROMPTED
 from acecoder_rl.training.model_path import missing, resolve
-from acecoder_rl.training.recipe import RecipeError, Source
-from acecoder_rl.training.sources import Reader
+from acecoder_rl.training.recipe import RecipeError
 
 if TYPE_CHECKING:
     import httpx
@@ -50,8 +49,8 @@ def check(recipe: Recipe, stages: Iterable[str], max_cost: float | None = None, 
         seeds.check(recipe.seeds, reach=reach)
     if "report" in stages:
         report.check()
-    if "hard" in stages and recipe.hard.source is not None:
-        Reader(Source(path=recipe.hard.source, split=recipe.hard.split), "hard.source")
+    if "hard" in stages:
+        hard.check(recipe.hard)
     _check_models(recipe, stages, max_cost, reach)
 
 

@@ -17,7 +17,7 @@ from acecoder_rl.records import InputError
 from acecoder_rl.synthesis import build, hard
 from acecoder_rl.synthesis.hard import HardSettings
 from acecoder_rl.synthesis.stages import dropped_of, rows_of
-from acecoder_rl.training.recipe import Source
+from acecoder_rl.training.recipe import RecipeError, Source
 from acecoder_rl.training.sources import Reader
 from tests.synthesis.tables import question, sampled
 
@@ -142,3 +142,16 @@ def test_rows_without_any_pass_rate_are_an_error(tmp_path: Path, jsonl):
     path = jsonl("a.jsonl", published(inferences=[]))
     with pytest.raises(InputError, match=r"none of 5 rows has `inferences` with a pass_rate: set hard.source"):
         hard.run(tmp_path / "run", HardSettings(source=str(path)))
+
+
+def test_a_source_that_is_not_there_is_told_in_the_recipes_own_words(tmp_path: Path, jsonl):
+    path = jsonl("a.jsonl", published())
+    for wrong, told in (
+        ({"source": "b.jsonl"}, "hard.source is 'b.jsonl', which does not exist"),
+        ({"source": str(path), "split": "test"}, f"hard.split is 'test', but {path} is a file"),
+        ({"source": str(tmp_path), "split": "test"}, f"hard.source is '{tmp_path}' (split 'test'), no file here"),
+    ):
+        with pytest.raises(RecipeError) as error:
+            hard.check(HardSettings(**wrong))
+            hard.run(tmp_path / "run", HardSettings(**wrong))
+        assert error.value.mistakes[0].startswith(told)
