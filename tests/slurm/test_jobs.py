@@ -91,7 +91,7 @@ def test_the_first_nodes_process_killed_ends_all(slurm, sbatch, quick, said, fin
 def test_near_its_time_limit_a_job_is_requeued_and_goes_on(slurm, sbatch, quick, said, finished, tmp_path):
     job = sbatch("ppo_qwen_coder.sh", quick(episodes=1000), options=(*TWO_NODES, "--signal=USR1@600"), quick=True)
     said(job, "quick: step 2")
-    slurm.ask("scontrol", "update", f"JobId={job}", "TimeLimit=8")  # Slurm's own signal comes at its next look
+    slurm.ask("scontrol", "update", f"JobId={job}", "TimeLimit=10")  # Slurm's own signal comes at its next look
     said(job, "the job is requeued and goes on from there")
     slurm.ask("scontrol", "update", f"JobId={job}", "TimeLimit=60")
     (step,) = set(re.findall(r"acecoder-rl: step (\d+) is saved; the job is requeued", output(tmp_path)))
