@@ -51,7 +51,7 @@ quickstart: setup
 # Most tests wait for imports, limits and servers: two at once take little more than one. A failure among them does not
 # keep the rest from being run. One thread a process: their models are tiny.
 test: setup
-	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check --quiet .
 	@set -x; status=0; \
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -m "not slow and not alone and not training" \
 	  -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations=20 || status=$$?; \

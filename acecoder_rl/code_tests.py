@@ -163,9 +163,7 @@ def _is_testcase(node: ast.ClassDef, classes: dict[str, ast.ClassDef], seen: set
     seen.add(node.name)
     bases = _bases(node)
     local = [classes[base] for base in bases if base in classes and base not in seen]
-    return any(base.endswith("TestCase") for base in bases) or any(
-        _is_testcase(base, classes, seen) for base in local
-    )
+    return any(base.endswith("TestCase") for base in bases) or any(_is_testcase(base, classes, seen) for base in local)
 
 
 def _methods(node: ast.ClassDef, classes: dict[str, ast.ClassDef], seen: set[str]) -> dict[str, None]:

@@ -105,9 +105,7 @@ def machine(host: Host) -> list[Check]:
     present = os.cpu_count() or 1
     cut = f" of {present} (affinity, CPU quota or job)" if host.cores < present else ""
     checks = [
-        Check(
-            "machine", "system", "ok", f"{host.system} {host.kernel} on {host.arch}, uid {host.uid}{where}"
-        ),
+        Check("machine", "system", "ok", f"{host.system} {host.kernel} on {host.arch}, uid {host.uid}{where}"),
         Check("machine", "python", "ok", f"{platform.python_version()}, {sys.executable}"),
         Check("machine", "acecoder-rl", "ok", f"{__version__}, {Path(__file__).parent}"),
         Check("machine", "cores", "ok", f"{host.cores}{cut}: the sandbox starts {host.cores} workers"),
@@ -118,9 +116,7 @@ def machine(host: Host) -> list[Check]:
     needed = host.cores * Limits().memory_mb
     memory = f"{host.memory_mb} MiB" if host.memory_mb else "unknown"
     if host.memory_mb and host.memory_mb < needed:
-        mend = (
-            f"Sandbox(workers={max(1, host.memory_mb // Limits().memory_mb)}), or a smaller Limits.memory_mb"
-        )
+        mend = f"Sandbox(workers={max(1, host.memory_mb // Limits().memory_mb)}), or a smaller Limits.memory_mb"
         costs = f"{host.cores} programs of {Limits().memory_mb} MiB at once would not fit"
         checks.append(Check("machine", "memory", "warn", memory, costs, mend))
     else:
@@ -137,11 +133,7 @@ def sandbox(host: Host, memory_groups: bool) -> list[Check]:
 
     def check(name: str, ok: bool, found: str, costs: str, refusal: tuple[str, str]) -> Check:
         reason, mend = refusal
-        return (
-            Check("sandbox", name, "ok", found)
-            if ok
-            else Check("sandbox", name, "missing", reason, costs, mend)
-        )
+        return Check("sandbox", name, "ok", found) if ok else Check("sandbox", name, "missing", reason, costs, mend)
 
     by = "by user namespace" if host.namespaces_by == "user" else "by root's privilege, no user namespace"
     found = f"user, mount, pid, net, ipc, uts and a private root, {by}"
@@ -152,21 +144,15 @@ def sandbox(host: Host, memory_groups: bool) -> list[Check]:
         costs = "" if host.own_uid else "a program that got out of its jail would be this user"
         checks.append(Check("sandbox", "program's uid", "ok", who, costs))
     lost = "no second wall behind the namespaces" if host.namespaces else COSTS["none"]
-    checks.append(
-        check("landlock", host.landlock_abi > 0, f"ABI {host.landlock_abi}", lost, mends.landlock(host))
-    )
+    checks.append(check("landlock", host.landlock_abi > 0, f"ABI {host.landlock_abi}", lost, mends.landlock(host)))
     if 0 < host.landlock_abi < 6:
-        free = (
-            "signals and abstract sockets" if host.landlock_abi >= 4 else "TCP, signals and abstract sockets"
-        )
+        free = "signals and abstract sockets" if host.landlock_abi >= 4 else "TCP, signals and abstract sockets"
         lost = f"{free} are left to seccomp and namespaces (Linux 6.12 has ABI 6)"
         checks[-1] = Check("sandbox", "landlock", "ok", f"ABI {host.landlock_abi}", lost)
     lost = "programs may fork, exec, open sockets and try every system call of the kernel"
     checks.append(check("seccomp", host.seccomp, "filters", lost, mends.seccomp(host)))
     lost = "waiting for a busy core counts as blocking: right answers may time out on a busy machine"
-    checks.append(
-        check("times", host.schedstat, "CPU and run-queue time of programs", lost, mends.times(host))
-    )
+    checks.append(check("times", host.schedstat, "CPU and run-queue time of programs", lost, mends.times(host)))
     if memory_groups:
         found = f"{host.memory_cgroup_version}, {host.memory_cgroup}"
         checks.append(Check("sandbox", "memory cgroup", "ok", found))
@@ -199,9 +185,7 @@ def self_test() -> Check:
             with Sandbox(workers=1, require="none") as sandbox:
                 verdict = sandbox.run("def add(a, b):\n    return a + b\n", ["assert add(1, 2) == 3"])
         except Exception as error:  # Whatever went wrong is what the report is for.
-            answer.append(
-                Check("sandbox", "self-test", "missing", f"{type(error).__name__}: {error}", *broken)
-            )
+            answer.append(Check("sandbox", "self-test", "missing", f"{type(error).__name__}: {error}", *broken))
             return
         outcome = verdict.outcomes[0]
         if verdict.passed:
@@ -247,9 +231,7 @@ def show(checks: list[Check], level: str, seconds: float, require: Level = "name
         console.print(Text("\nThe self-test failed: the sandbox cannot be used here.", style="bold red"))
         return
     style = "green" if LEVELS.index(level) <= LEVELS.index(require) else "yellow"
-    console.print(
-        Text(f"\nPrograms run here at isolation {level!r}", style=f"bold {style}"), f"({seconds:.2f} s)."
-    )
+    console.print(Text(f"\nPrograms run here at isolation {level!r}", style=f"bold {style}"), f"({seconds:.2f} s).")
     if LEVELS.index(level) > LEVELS.index(require):
         console.print(Text(f"{require!r} is required.", style="bold yellow"))
     if level != "namespaces":

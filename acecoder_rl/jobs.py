@@ -92,9 +92,7 @@ def iter_jobs(
         try:
             id_, problem = find(row.record, row.where)
             if problem.limits is not None and problem.limits.processes > processes:
-                raise _Unusable(
-                    f"has limits.processes {problem.limits.processes}: allow them with --processes"
-                )
+                raise _Unusable(f"has limits.processes {problem.limits.processes}: allow them with --processes")
             name, texts = _completions(row.record, completion_field)
             programs = [_program(name, text, problem.tests) for text in texts]
         except (_Unusable, ProblemError) as error:
@@ -179,8 +177,7 @@ def _joined_problem(path: Path, id_field: str | None) -> Find:
         ids = _ids(record, fields)
         if not ids:
             raise _Unusable(
-                f"has no id (fields: {_names(record)}; looked for {', '.join(fields)}): "
-                "name its field with --id-field"
+                f"has no id (fields: {_names(record)}; looked for {', '.join(fields)}): name its field with --id-field"
             )
         for id_ in ids:
             if str(id_) in rows:

@@ -136,9 +136,7 @@ class Problem:
             at["mode"].fail(f"is {shown(row.get('mode'))}: give 'train' or 'eval'")
         limits = _limits(row["limits"], at["limits"]) if "limits" in row else None
         tests = Tests.from_dict(row, at)
-        return cls(
-            row["id"], row["question"], tests, source=row.get("source"), limits=limits, mode=row["mode"]
-        )
+        return cls(row["id"], row["question"], tests, source=row.get("source"), limits=limits, mode=row["mode"])
 
 
 def iter_records(path: str | Path) -> Iterator[tuple[str, dict[str, Any] | ProblemError]]:

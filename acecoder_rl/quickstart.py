@@ -71,8 +71,7 @@ def quickstart(overrides: list[str], smoke: bool) -> dict[str, Any]:
     with _told("evaluating after training", seconds):
         after = _evaluate(recipe, run, str(run.model), "after", smoke)
     report = _report(before, after, smoke) | {
-        "seconds": {name: round(value) for name, value in seconds.items()}
-        | {"all": round(time.monotonic() - began)}
+        "seconds": {name: round(value) for name, value in seconds.items()} | {"all": round(time.monotonic() - began)}
     }
     (run.path / "report.json").write_text(json.dumps(report, indent=1) + "\n")
     _tell(report, run)
@@ -108,17 +107,13 @@ def _evaluate(recipe: Recipe, run: RunFolder, path: str, when: str, smoke: bool)
         "seed": recipe.train.seed,
     }
     jobs = {
-        "sampled": Job(
-            output=str(folder / f"{when}-sampled.jsonl"), samples=SAMPLES, temperature=1.0, **common
-        ),
+        "sampled": Job(output=str(folder / f"{when}-sampled.jsonl"), samples=SAMPLES, temperature=1.0, **common),
         "greedy": Job(output=str(folder / f"{when}-greedy.jsonl"), samples=1, temperature=0.0, **common),
     }
     # First: a host that cannot isolate programs is told at once.
     with Sandbox(**sandbox_settings(recipe.sandbox).asked()) as sandbox:
         sample(list(jobs.values()), folder / "engine.log")
-        return {
-            name: judge(Path(job.output), sandbox, recipe.data.assistant_prefix) for name, job in jobs.items()
-        }
+        return {name: judge(Path(job.output), sandbox, recipe.data.assistant_prefix) for name, job in jobs.items()}
 
 
 def _report(before: dict[str, Judged], after: dict[str, Judged], smoke: bool) -> dict[str, Any]:
@@ -147,19 +142,13 @@ def _tell(report: dict[str, Any], run: RunFolder) -> None:
     for key, name in names.items():
         row = report[key]
         low, high = row["gain_interval"]
-        print(
-            f"{name:34}{row['before']:8.3f}{row['after']:8.3f}{row['gain']:+8.3f}   {low:+.3f} .. {high:+.3f}"
-        )
+        print(f"{name:34}{row['before']:8.3f}{row['after']:8.3f}{row['gain']:+8.3f}   {low:+.3f} .. {high:+.3f}")
     row = report[f"pass@{SAMPLES}"]
-    print(
-        f"{f'pass@{SAMPLES}':34}{row['before']:8.3f}{row['after']:8.3f}{row['after'] - row['before']:+8.3f}"
-    )
+    print(f"{f'pass@{SAMPLES}':34}{row['before']:8.3f}{row['after']:8.3f}{row['after'] - row['before']:+8.3f}")
     if report["smoke"]:
         print("\nSMOKE=1: a few steps and problems; these figures claim nothing.")
     times = ", ".join(f"{name} {value} s" for name, value in report["seconds"].items())
-    print(
-        f"\ncurves   {run.page}\npicture  {run.picture}\nmodel    {run.model}\nlog      {run.log}\ntime     {times}"
-    )
+    print(f"\ncurves   {run.page}\npicture  {run.picture}\nmodel    {run.model}\nlog      {run.log}\ntime     {times}")
 
 
 @contextmanager

@@ -147,9 +147,7 @@ class Mixed(TestReward):
             return tests + TIE_BREAK / (2 * earning) * scores[self.parts[0].name]
         return self.weight * tests + sum(part.weight * scores[part.name] for part in self.parts)
 
-    async def _scores(
-        self, problem: Problem, completion: str, program: Program, truncated: bool
-    ) -> dict[str, float]:
+    async def _scores(self, problem: Problem, completion: str, program: Program, truncated: bool) -> dict[str, float]:
         raw = await asyncio.gather(
             *(part.component.score(problem, completion, program, truncated) for part in self.parts)
         )

@@ -53,9 +53,7 @@ class AgentExecutor(SingleTurnAgentExecutor):
     ) -> dict[str, Any]:  # fmt: skip
         """Generate one completion and score it; arguments and result are OpenRLHF's."""
         problem = problem_of(label)  # a bad label is told before tokens are spent on it
-        out = await super().execute(
-            prompt, label, sampling_params, max_length, hf_tokenizer, llm_engine, images
-        )
+        out = await super().execute(prompt, label, sampling_params, max_length, hf_tokenizer, llm_engine, images)
         start, end = out["action_ranges"][0]
         text = hf_tokenizer.decode(out["observation_tokens"][start:end], skip_special_tokens=True)
         reward = await self.reward.score(problem, self.prefix + text, bool(out["truncated"]))

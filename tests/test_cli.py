@@ -49,9 +49,7 @@ def test_a_host_below_the_required_isolation_ends_with_1(cli, jsonl, tmp_path):
 
 def test_help_is_quick_and_light(cli):
     code = "import sys, acecoder_rl.cli, reward_fns; print(*{m.split('.')[0] for m in sys.modules})"
-    loaded = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    ).stdout.split()
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"torch", "ray", "pyarrow", "pytest", "numpy", "vllm"} & set(loaded)
     before = os.times()
     done = cli("--help")

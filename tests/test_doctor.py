@@ -170,9 +170,7 @@ def test_a_wrong_cap_exits_2(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
     assert "ACECODER_SANDBOX_ISOLATION is 'maximum': set it to" in captured.err
 
 
-def test_a_sandbox_that_fails_is_reported(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_sandbox_that_fails_is_reported(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     def broken(*arguments: object, **options: object) -> None:
         raise RuntimeError("no workers today")
 

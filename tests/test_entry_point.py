@@ -45,15 +45,10 @@ def test_a_given_entry_point_wins():
     tests = parse_tests(["assert f(g(1)) == 2"], "g")
     assert tests.entry_point == "g"
     assert parse_tests(tests, "f").entry_point == "f"
-    assert (
-        parse_tests({"fn_name": "add", "inputs": [[1]], "outputs": [1]}, "Solution().add").entry_point
-        == "Solution"
-    )
+    assert parse_tests({"fn_name": "add", "inputs": [[1]], "outputs": [1]}, "Solution().add").entry_point == "Solution"
 
 
 def test_warnings_of_test_code_stay_quiet():
     code = r"""from acecoder_rl.problems import parse_tests; parse_tests([r"assert f('\d') is 3"])"""
-    done = subprocess.run(
-        [sys.executable, "-Wdefault", "-c", code], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-Wdefault", "-c", code], capture_output=True, text=True, check=True)
     assert "escape" not in done.stderr

@@ -20,9 +20,7 @@ def codes(tests: Tests) -> list[str]:
 
 
 def test_1_asserts():
-    tests = parse_tests(
-        ["assert add(1, 2) == 3", "  x = add(0, 0)\n  assert x == 0", "assert not add(0, 0)\n"]
-    )
+    tests = parse_tests(["assert add(1, 2) == 3", "  x = add(0, 0)\n  assert x == 0", "assert not add(0, 0)\n"])
     assert codes(tests) == ["assert add(1, 2) == 3", "x = add(0, 0)\nassert x == 0", "assert not add(0, 0)"]
     assert {test.kind for test in tests} == {"assert"}
     assert tests.entry_point == "add"
@@ -119,9 +117,7 @@ def test_9_stdin_cases(case):
 
 
 def test_10_a_checker_is_refused():
-    with pytest.raises(
-        ProblemError, match=r"field 'tests.checker' holds a checker program.*drop this problem"
-    ):
+    with pytest.raises(ProblemError, match=r"field 'tests.checker' holds a checker program.*drop this problem"):
         parse_tests({"inputs": ["1"], "outputs": ["2"], "checker": "def check(): ..."})
 
 

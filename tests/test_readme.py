@@ -19,9 +19,7 @@ README = Path(__file__).resolve().parent.parent / "README.md"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 BLOCKS = BLOCK.findall(README.read_text())
 PYTHON = [text for language, text in BLOCKS if language == "python"]
-SHELL = [
-    text for language, text in BLOCKS if language == "sh" and re.search(r"acecoder-rl (score|doctor)", text)
-]
+SHELL = [text for language, text in BLOCKS if language == "sh" and re.search(r"acecoder-rl (score|doctor)", text)]
 
 
 @pytest.mark.parametrize("code", PYTHON, ids=range(len(PYTHON)))
@@ -31,9 +29,7 @@ def test_python_blocks_print_what_they_say(code, tmp_path):
     if "numpy" in code:
         pytest.importorskip("numpy")
     said = re.findall(r"^\s*print\(.*\)  # (.*)$", code, re.MULTILINE)
-    done = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120
-    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert said and done.stdout.splitlines() == said
 

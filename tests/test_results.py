@@ -59,9 +59,7 @@ def mixed_input(jsonl: Callable[..., Path], count: int) -> int:
     for number in range(count):
         pair = [f"# {number}\n{RIGHT}", f"# {number}\n{WRONG}"]
         data.append(
-            "{"
-            if number % 7 == 3
-            else {"id": str(number), "completions": pair[: 1 + number % 2], "tests": TESTS}
+            "{" if number % 7 == 3 else {"id": str(number), "completions": pair[: 1 + number % 2], "tests": TESTS}
         )
     jsonl("in.jsonl", data)
     return sum(len(row["completions"]) for row in data if row != "{")

@@ -122,9 +122,7 @@ def test_records(record, identity, question, entry_point, count):
 
 def test_fields_of_records():
     assert Problem.from_record(ACECODE).source == "oss"
-    assert (
-        Problem.from_record({**ACECODE, "test_cases": json.dumps(ACECODE["test_cases"])}).entry_point == "add"
-    )
+    assert Problem.from_record({**ACECODE, "test_cases": json.dumps(ACECODE["test_cases"])}).entry_point == "add"
     assert Problem.from_record(MBPP).tests.setup == "root = Node(1)"
     assert Problem.from_record(SANITIZED).tests.setup == "import math"
     assert Problem.from_record(GENERIC).limits == Limits(test_seconds=2)
@@ -187,11 +185,7 @@ def test_a_malformed_record_gives_one_error_with_place_field_and_mend(record, me
 
 
 junk = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-2, 2)
-    | st.floats()
-    | st.sampled_from(["", "f", "[]", "assert f(1)", "{"]),
+    st.none() | st.booleans() | st.integers(-2, 2) | st.floats() | st.sampled_from(["", "f", "[]", "assert f(1)", "{"]),
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(

@@ -47,15 +47,18 @@ class Phase:
     left: int
 
 
-def run_phase(name: str, workload: Workload, workers: int, python: str = sys.executable,
-              timeout: float = 1800.0) -> Phase:
+def run_phase(
+    name: str, workload: Workload, workers: int, python: str = sys.executable, timeout: float = 1800.0
+) -> Phase:
     """Run `workload` by phase `name` with `workers` workers; an empty workload gives the start-up cost."""
     warm = build_workload(WARMUP_PER_WORKER * workers)
     # The warm-up has the workload's problems only if both come from the catalogue: keep them apart.
     shift = len(workload.problems)
     problems = (*workload.problems, *warm.problems)
     job = {
-        "phase": name, "workers": workers, "path": str(HERE.parent.parent),
+        "phase": name,
+        "workers": workers,
+        "path": str(HERE.parent.parent),
         "programs": [(program.code, program.problem) for program in workload.programs],
         "warmup": [("# Warm-up\n" + program.code, program.problem + shift) for program in warm.programs],
         "asserts": [problem.asserts for problem in problems],
@@ -72,8 +75,12 @@ def run_phase(name: str, workload: Workload, workers: int, python: str = sys.exe
         with errors.open("wb") as stderr:
             process = subprocess.Popen(
                 [python, "-P", str(HERE / "phases.py"), str(job_file), str(result_file)],
-                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stderr, env=env,
-                start_new_session=True)
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=stderr,
+                env=env,
+                start_new_session=True,
+            )
             cpu = _wait(process, name, timeout)
         if process.returncode or not result_file.exists():
             said = errors.read_text(errors="replace").strip()[-1500:]

@@ -66,10 +66,10 @@ def floor(job: dict[str, Any]) -> Result:
             times.append(memoryview(data)[-16:].cast("d").tolist())
             outcomes, at = [], 0
             while at < len(data) - 16:
-                size = int.from_bytes(data[at:at + 4], "little")
-                outcomes.append(data[at + 4:at + 4 + size])
+                size = int.from_bytes(data[at : at + 4], "little")
+                outcomes.append(data[at + 4 : at + 4 + size])
                 at += 4 + size
-            merged.append(outcomes[len(job["warmup"]):])
+            merged.append(outcomes[len(job["warmup"]) :])
     wall = max(end for _, end in times) - min(begun for begun, _ in times)
     return {"wall": wall, "outcomes": _merge(merged)}
 
@@ -121,9 +121,19 @@ def evalplus(job: dict[str, Any]) -> Result:
         futures = []
         for code, problem in programs:
             inputs, expected = zip(*job["cases"][problem], strict=True)
-            futures.append(pool.submit(
-                untrusted_check, "humaneval", code, list(inputs), job["names"][problem],
-                expected=list(expected), atol=0, ref_time=[0.0] * len(inputs), fast_check=False))
+            futures.append(
+                pool.submit(
+                    untrusted_check,
+                    "humaneval",
+                    code,
+                    list(inputs),
+                    job["names"][problem],
+                    expected=list(expected),
+                    atol=0,
+                    ref_time=[0.0] * len(inputs),
+                    fast_check=False,
+                )
+            )
         return [future.result() for future in futures]
 
     with ProcessPoolExecutor(max_workers=job["workers"]) as pool:
@@ -140,13 +150,13 @@ def evalplus(job: dict[str, Any]) -> Result:
 
 
 def _shares(job: dict[str, Any]) -> list[list[Any]]:
-    return [job["programs"][number::job["workers"]] for number in range(job["workers"])]
+    return [job["programs"][number :: job["workers"]] for number in range(job["workers"])]
 
 
 def _merge(shares: list[list[bytes]]) -> list[bytes]:
     merged: list[bytes] = [b""] * sum(map(len, shares))
     for number, share in enumerate(shares):
-        merged[number::len(shares)] = share
+        merged[number :: len(shares)] = share
     return merged
 
 
@@ -171,8 +181,7 @@ def main() -> None:
     if ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
         raise OSError("prctl(PR_SET_CHILD_SUBREAPER) failed: CPU time could not be counted")
     job = pickle.loads(Path(sys.argv[1]).read_bytes())
-    phases = {"inprocess": inprocess, "floor": floor, "sandbox": sandbox, "evalplus": evalplus,
-              "synthesis": synthesis}
+    phases = {"inprocess": inprocess, "floor": floor, "sandbox": sandbox, "evalplus": evalplus, "synthesis": synthesis}
     result = phases[job["phase"]](job)
     result["left"] = _reap()
     Path(sys.argv[2]).write_bytes(pickle.dumps(result))

@@ -30,8 +30,10 @@ def show(figures: dict[str, Any]) -> None:
     if not console.is_terminal:  # a file has no width of its own, and 80 columns break every heading
         console = Console(width=110)
     settings, machine = figures["settings"], figures["machine"]
-    title = (f"{settings['programs']} programs, {settings['tests']} tests, {settings['workers']} workers, "
-             f"isolation {settings['isolation']}")
+    title = (
+        f"{settings['programs']} programs, {settings['tests']} tests, {settings['workers']} workers, "
+        f"isolation {settings['isolation']}"
+    )
     table = Table("executor", title=title, title_justify="left")
     for heading in ("CPU ms", "above plain", "programs/s", "tests/s", "start CPU ms", "unlike plain"):
         table.add_column(heading, justify="right")
@@ -39,8 +41,15 @@ def show(figures: dict[str, Any]) -> None:
     for name, row in figures["medians"].items():
         differs = figures["agreement"].get(name, {}).get("programs", "")
         above = "" if name == "inprocess" else f"{row['cpu_ms'] - plain:.2f}"
-        table.add_row(NAMES[name], f"{row['cpu_ms']:.2f}", above, f"{row['programs_per_s']:.0f}",
-                      f"{row['tests_per_s']:.0f}", f"{row['start_cpu_ms']:.0f}", str(differs))
+        table.add_row(
+            NAMES[name],
+            f"{row['cpu_ms']:.2f}",
+            above,
+            f"{row['programs_per_s']:.0f}",
+            f"{row['tests_per_s']:.0f}",
+            f"{row['start_cpu_ms']:.0f}",
+            str(differs),
+        )
     console.print(table)
 
     ratios = Table("ratio", title="against the bars", title_justify="left")
@@ -52,23 +61,31 @@ def show(figures: dict[str, Any]) -> None:
         ratios.add_row(RATIOS[name].format(**settings), f"{value:.2f}", f"{bar:g}", reached)
     console.print(ratios)
 
-    loops = Table("executor", title=f"{settings['loop_programs']} programs, 10 % of them endless loops",
-                  title_justify="left")
+    loops = Table(
+        "executor", title=f"{settings['loop_programs']} programs, 10 % of them endless loops", title_justify="left"
+    )
     for heading in ("programs/s", "CPU ms", "wrong verdicts", "CPU s, one hanging"):
         loops.add_column(heading, justify="right")
     for name, row in figures["loops"].items():
-        loops.add_row(NAMES[name], f"{row['programs_per_s']:.1f}", f"{row['cpu_ms']:.0f}",
-                      str(row["wrong_verdicts"]), f"{figures['hang_cpu_seconds'][name]:.1f}")
+        loops.add_row(
+            NAMES[name],
+            f"{row['programs_per_s']:.1f}",
+            f"{row['cpu_ms']:.0f}",
+            str(row["wrong_verdicts"]),
+            f"{figures['hang_cpu_seconds'][name]:.1f}",
+        )
     console.print(loops)
 
     speeds = ", ".join(f"{row['workers']}: {row['programs_per_s']:.0f}" for row in figures["scaling"])
-    lines = [f"programs/s by workers: {speeds}; recommended: {figures['recommended_workers']}",
-             f"{machine['cores']} cores, Python {machine['python']}, Linux {machine['kernel']}, load "
-             f"{machine['load_before']} before and {machine['load_after']} after; medians of "
-             f"{settings['rounds']} rounds, the executors in turn in each; ratios are taken within a round",
-             "CPU is a program's, of the whole process tree, less start-up; every executor runs every test; "
-             "the floor forks a warm interpreter for each program, without protection; 'unlike plain' counts "
-             "programs whose verdict is not that of plain exec in one process"]
+    lines = [
+        f"programs/s by workers: {speeds}; recommended: {figures['recommended_workers']}",
+        f"{machine['cores']} cores, Python {machine['python']}, Linux {machine['kernel']}, load "
+        f"{machine['load_before']} before and {machine['load_after']} after; medians of "
+        f"{settings['rounds']} rounds, the executors in turn in each; ratios are taken within a round",
+        "CPU is a program's, of the whole process tree, less start-up; every executor runs every test; "
+        "the floor forks a warm interpreter for each program, without protection; 'unlike plain' counts "
+        "programs whose verdict is not that of plain exec in one process",
+    ]
     if figures["left_processes"]:
         lines.append(f"{figures['left_processes']} processes were still alive 10 s after their phase")
     for example in figures["agreement"]["sandbox"]["examples"]:

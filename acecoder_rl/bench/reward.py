@@ -76,9 +76,13 @@ def measure(rounds: int) -> Figures:
         rollout = _run("rollout", {"samples": _samples(PROMPTS), "rounds": rounds})
         rollout |= _medians(rollout["rounds"])
     return {
-        "machine": {"cores": granted_cores(), "python": platform.python_version(),
-                    "kernel": platform.release(), "load_before": round(load_before, 2),
-                    "load_after": round(os.getloadavg()[0], 2)},
+        "machine": {
+            "cores": granted_cores(),
+            "python": platform.python_version(),
+            "kernel": platform.release(),
+            "load_before": round(load_before, 2),
+            "load_after": round(os.getloadavg()[0], 2),
+        },
         "samples": PROMPTS * SAMPLES_PER_PROMPT,
         "rollout": rollout,
         "flight": flight,
@@ -110,17 +114,24 @@ def _run(phase: str, job: dict[str, Any]) -> Figures:
     from acecoder_rl.training.cpu import ENGINE, environment
 
     here = Path(__file__)
-    env = {**os.environ, **environment(granted_cores()), **ENGINE,
-           "ACECODER_RL_REWARD": '{"reward": {"kind": "pass_rate"}}', "HF_HUB_OFFLINE": "1",
-           "VLLM_ENABLE_V1_MULTIPROCESSING": "1", "VLLM_LOGGING_LEVEL": "WARNING"}
+    env = {
+        **os.environ,
+        **environment(granted_cores()),
+        **ENGINE,
+        "ACECODER_RL_REWARD": '{"reward": {"kind": "pass_rate"}}',
+        "HF_HUB_OFFLINE": "1",
+        "VLLM_ENABLE_V1_MULTIPROCESSING": "1",
+        "VLLM_LOGGING_LEVEL": "WARNING",
+    }
     env.pop("ACECODER_RL_SANDBOX", None)  # a sandbox of its own
     with tempfile.TemporaryDirectory(prefix="acecoder-bench-") as folder:
         job = {**job, "path": str(here.parent.parent.parent)}
         Path(folder, "job.json").write_text(json.dumps(job))
         command = [sys.executable, "-P", str(here.with_name("reward_phases.py")), phase, folder]
         with Path(folder, "log").open("w+") as log:
-            process = subprocess.Popen(command, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                                       start_new_session=True)
+            process = subprocess.Popen(
+                command, env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
             try:
                 status = process.wait(PHASE_SECONDS)
             except subprocess.TimeoutExpired:
@@ -142,9 +153,7 @@ def _medians(rounds: list[Figures]) -> Figures:
     return {
         "seconds": {kind: statistics.median(row[kind]["seconds"] for row in rounds) for kind in kinds},
         "cpu": {kind: statistics.median(row[kind]["cpu"] for row in rounds) for kind in kinds},
-        "added": statistics.median(
-            row["with_rewards"]["seconds"] / row["generation"]["seconds"] - 1 for row in rounds
-        ),
+        "added": statistics.median(row["with_rewards"]["seconds"] / row["generation"]["seconds"] - 1 for row in rounds),
     }
 
 
@@ -187,29 +196,47 @@ def show(figures: Figures) -> None:
         table.add_row(name, measured, bar, "ok" if reached else "missed")
 
     if rollout:
-        row("time that rewards add to generation", f"{rollout['added']:.1%}", f"<= {bars['added']:.0%}",
-            rollout["added"] <= bars["added"])
-    row(f"rewards in flight at once, {flight['threads']} threads ({flight['threads_idle']} when idle)",
-        str(flight["in_flight"]), f">= {bars['in_flight']}",
-        flight["in_flight"] >= bars["in_flight"] and flight["threads"] <= flight["threads_idle"] + 1)
+        row(
+            "time that rewards add to generation",
+            f"{rollout['added']:.1%}",
+            f"<= {bars['added']:.0%}",
+            rollout["added"] <= bars["added"],
+        )
+    row(
+        f"rewards in flight at once, {flight['threads']} threads ({flight['threads_idle']} when idle)",
+        str(flight["in_flight"]),
+        f">= {bars['in_flight']}",
+        flight["in_flight"] >= bars["in_flight"] and flight["threads"] <= flight["threads_idle"] + 1,
+    )
     for kind in ("at_once", "in_turn"):
         runs = flight[f"runs_{kind}"]
-        row(f"runs of {flight['samples']} samples, 8 of a group equal, asked for {kind.replace('_', ' ')}",
-            str(runs), f"{bars['runs']}", runs == bars["runs"])
-    row("import reward_fns, s", f"{imported['seconds']:.3f}", f"< {bars['import_seconds']:g}",
-        imported["seconds"] < bars["import_seconds"])
+        row(
+            f"runs of {flight['samples']} samples, 8 of a group equal, asked for {kind.replace('_', ' ')}",
+            str(runs),
+            f"{bars['runs']}",
+            runs == bars["runs"],
+        )
+    row(
+        "import reward_fns, s",
+        f"{imported['seconds']:.3f}",
+        f"< {bars['import_seconds']:g}",
+        imported["seconds"] < bars["import_seconds"],
+    )
     row("torch or ray imported with it", imported["heavy"], "none", imported["heavy"] == "none")
     console.print(table)
 
     machine = figures["machine"]
-    lines = [f"{machine['cores']} cores, Python {machine['python']}, Linux {machine['kernel']}, load "
-             f"{machine['load_before']} before and {machine['load_after']} after"]
+    lines = [
+        f"{machine['cores']} cores, Python {machine['python']}, Linux {machine['kernel']}, load "
+        f"{machine['load_before']} before and {machine['load_after']} after"
+    ]
     if rollout:
         lines += [
             f"medians of {len(rollout['rounds'])} rounds, both in turn in each; the time added is taken within "
             "a round; engine, rewards and sandbox on the same cores; CPU is the whole process tree's",
             "a random model writes garbage, so each completion is scored as an answer from the benchmark's "
-            f"catalogue, 16 asserts each; all programs are different, {rollout['passed']} of {samples} pass"]
+            f"catalogue, 16 asserts each; all programs are different, {rollout['passed']} of {samples} pass",
+        ]
     else:
         lines.append("no rollout phase: the training stack is not installed")
     for line in lines:

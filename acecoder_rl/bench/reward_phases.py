@@ -45,19 +45,35 @@ def rollout(job: dict[str, Any], folder: Path) -> dict[str, Any]:
     tokens = [rng.randint(*TOKENS) for _ in job["samples"]]
 
     async def go() -> dict[str, Any]:
-        engine = AsyncLLMEngine.from_engine_args(AsyncEngineArgs(
-            model=str(folder / "model"), dtype="float32", enforce_eager=True, max_model_len=2048,
-            max_num_seqs=MAX_SEQUENCES, enable_prefix_caching=True, distributed_executor_backend="uni"))
+        engine = AsyncLLMEngine.from_engine_args(
+            AsyncEngineArgs(
+                model=str(folder / "model"),
+                dtype="float32",
+                enforce_eager=True,
+                max_model_len=2048,
+                max_num_seqs=MAX_SEQUENCES,
+                enable_prefix_caching=True,
+                distributed_executor_backend="uni",
+            )
+        )
         plain, ours = adapter.SingleTurnAgentExecutor(None), adapter.AgentExecutor()
 
         async def phase(executor: Any, stamp: str, count: int | None = None) -> dict[str, Any]:
             # Programs seen in an earlier round would not be run again: each round has its stamp.
             begun, cpu = time.monotonic(), _tree_cpu()
-            out = await asyncio.gather(*(
-                executor.execute(sample["prompt"], sample["label"], _sampling(length), 2048,
-                                 _Substitute(tokenizer, f"{sample['answer']}# {stamp}\n```"),
-                                 _Generate(engine))
-                for sample, length in list(zip(job["samples"], tokens, strict=True))[:count]))
+            out = await asyncio.gather(
+                *(
+                    executor.execute(
+                        sample["prompt"],
+                        sample["label"],
+                        _sampling(length),
+                        2048,
+                        _Substitute(tokenizer, f"{sample['answer']}# {stamp}\n```"),
+                        _Generate(engine),
+                    )
+                    for sample, length in list(zip(job["samples"], tokens, strict=True))[:count]
+                )
+            )
             return {"seconds": time.monotonic() - begun, "cpu": _tree_cpu() - cpu, "out": out}
 
         await phase(ours, "warm-up", WARM_UP)
@@ -139,8 +155,10 @@ def flight(job: dict[str, Any], folder: Path) -> dict[str, Any]:
         await reward.score(Problem("warm", "", ["assert f() == 1"]), "```python\ndef f(): return 1\n```")
         idle = _threads()
         problems = {sample["label"]: Problem.from_label(sample["label"]) for sample in job["samples"]}
-        tasks = [asyncio.create_task(reward.score(problems[sample["label"]], sample["answer"] + "```"))
-                 for sample in job["samples"]]
+        tasks = [
+            asyncio.create_task(reward.score(problems[sample["label"]], sample["answer"] + "```"))
+            for sample in job["samples"]
+        ]
         flying = threads = 0
         while not all(task.done() for task in tasks):
             await asyncio.sleep(0.02)  # by then all are handed over, and some are done
@@ -151,13 +169,27 @@ def flight(job: dict[str, Any], folder: Path) -> dict[str, Any]:
 
         tells = Problem("tells", "", ["assert f() == 1"])
         groups, size = job["groups"], job["group_size"]
-        together = await asyncio.gather(*(
-            reward.score(tells, f"```python\n{TELLS.format(group=group)}```")
-            for group in range(groups) for _ in range(size)))
-        in_turn = [await reward.score(tells, f"```python\n{TELLS.format(group=-1 - group)}```")
-                   for _ in range(size) for group in range(groups)]
-        return {"in_flight": flying, "threads_idle": idle, "threads": threads, "asked": len(tasks),
-                "samples": groups * size, "runs_at_once": _runs(together), "runs_in_turn": _runs(in_turn)}
+        together = await asyncio.gather(
+            *(
+                reward.score(tells, f"```python\n{TELLS.format(group=group)}```")
+                for group in range(groups)
+                for _ in range(size)
+            )
+        )
+        in_turn = [
+            await reward.score(tells, f"```python\n{TELLS.format(group=-1 - group)}```")
+            for _ in range(size)
+            for group in range(groups)
+        ]
+        return {
+            "in_flight": flying,
+            "threads_idle": idle,
+            "threads": threads,
+            "asked": len(tasks),
+            "samples": groups * size,
+            "runs_at_once": _runs(together),
+            "runs_in_turn": _runs(in_turn),
+        }
 
     return asyncio.run(go())
 

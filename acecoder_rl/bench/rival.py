@@ -29,14 +29,18 @@ def evalplus_python() -> str:
         return str(python)
     home.parent.mkdir(parents=True, exist_ok=True)
     pip = [str(python), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    for command in ([sys.executable, "-m", "venv", "--clear", str(home)],
-                    [*pip, "--no-deps", f"evalplus=={VERSION}"],
-                    [*pip, *REQUIREMENTS],
-                    [str(python), "-I", "-c", IMPORT]):
+    for command in (
+        [sys.executable, "-m", "venv", "--clear", str(home)],
+        [*pip, "--no-deps", f"evalplus=={VERSION}"],
+        [*pip, *REQUIREMENTS],
+        [str(python), "-I", "-c", IMPORT],
+    ):
         said = _run(command)
         if said is not None:
-            raise BenchError(f"bench: {' '.join(command)} failed:\n{said}\n--against evalplus needs PyPI or "
-                             f"a mirror that pip is set up for, once, to fill {home}; else leave it out")
+            raise BenchError(
+                f"bench: {' '.join(command)} failed:\n{said}\n--against evalplus needs PyPI or "
+                f"a mirror that pip is set up for, once, to fill {home}; else leave it out"
+            )
     return str(python)
 
 

@@ -39,8 +39,13 @@ BARS = {"cpu_vs_floor": 1.3, "overhead_vs_evalplus": 0.55, "hang_cpu_vs_test_sec
 Figures = dict[str, Any]
 
 
-def run_bench(workers: int | None = None, programs: int = DEFAULT_PROGRAMS, against: str | None = None,
-              json_path: Path | None = None, quick: bool = False) -> int:
+def run_bench(
+    workers: int | None = None,
+    programs: int = DEFAULT_PROGRAMS,
+    against: str | None = None,
+    json_path: Path | None = None,
+    quick: bool = False,
+) -> int:
     """Measure, print a table, write `json_path`. 0: measured; 1: a phase failed or verdicts differ; 2: usage.
 
     `quick` is one round of fewer programs: a look, not a figure to quote.
@@ -56,8 +61,14 @@ def run_bench(workers: int | None = None, programs: int = DEFAULT_PROGRAMS, agai
         return 2
     programs = min(programs, QUICK_PROGRAMS) if quick else programs
     try:
-        figures = measure(workers, programs, against, rounds=1 if quick else ROUNDS, cores=cores,
-                          loop_programs=QUICK_LOOP_PROGRAMS if quick else LOOP_PROGRAMS)
+        figures = measure(
+            workers,
+            programs,
+            against,
+            rounds=1 if quick else ROUNDS,
+            cores=cores,
+            loop_programs=QUICK_LOOP_PROGRAMS if quick else LOOP_PROGRAMS,
+        )
         if json_path:
             json_path.write_text(json.dumps(figures, indent=1) + "\n")
     except (BenchError, OSError) as error:
@@ -67,8 +78,7 @@ def run_bench(workers: int | None = None, programs: int = DEFAULT_PROGRAMS, agai
     return 1 if figures["agreement"]["sandbox"]["programs"] or figures["left_processes"] else 0
 
 
-def measure(workers: int, programs: int, against: str | None, rounds: int, cores: int,
-            loop_programs: int) -> Figures:
+def measure(workers: int, programs: int, against: str | None, rounds: int, cores: int, loop_programs: int) -> Figures:
     """All figures, as the JSON holds them."""
     executors: dict[str, Callable[[Workload, int], Phase]] = {
         "inprocess": lambda work, _: run_phase("inprocess", work, 1),
@@ -93,26 +103,42 @@ def measure(workers: int, programs: int, against: str | None, rounds: int, cores
     _say(f"{loop_programs} programs, every {LOOP_EVERY}th an endless loop; one that hangs in each test ...")
     hostile = [name for name in ("sandbox", "evalplus") if name in executors]
     loops = {name: _loops(executors[name], workers, loop_programs) for name in hostile}
-    hang = {name: _run(executors[name], hanging_program(HANGING_TESTS), 1)[0]["cpu_ms"] / 1e3
-            for name in hostile}
+    hang = {name: _run(executors[name], hanging_program(HANGING_TESTS), 1)[0]["cpu_ms"] / 1e3 for name in hostile}
     _say("the number of workers ...")
     scaling = [_scale(executors["sandbox"], count) for count in _counts(max(cores, workers))]
-    medians = {name: {key: statistics.median(row[key] for row in rows) for key in rows[0]}
-               for name, rows in taken.items()}
+    medians = {
+        name: {key: statistics.median(row[key] for row in rows) for key in rows[0]} for name, rows in taken.items()
+    }
     limits = Limits()
     return {
-        "machine": {"cores": cores, "python": platform.python_version(), "kernel": platform.release(),
-                    "load_before": round(load_before, 2), "load_after": round(os.getloadavg()[0], 2)},
-        "settings": {"workers": workers, "programs": programs, "tests": workload.tests, "rounds": rounds,
-                     "loop_programs": loop_programs, "hanging_tests": HANGING_TESTS, "against": against,
-                     "test_seconds": limits.test_seconds, "isolation": last["sandbox"].isolation,
-                     "seconds": round(time.time() - begun, 1)},
+        "machine": {
+            "cores": cores,
+            "python": platform.python_version(),
+            "kernel": platform.release(),
+            "load_before": round(load_before, 2),
+            "load_after": round(os.getloadavg()[0], 2),
+        },
+        "settings": {
+            "workers": workers,
+            "programs": programs,
+            "tests": workload.tests,
+            "rounds": rounds,
+            "loop_programs": loop_programs,
+            "hanging_tests": HANGING_TESTS,
+            "against": against,
+            "test_seconds": limits.test_seconds,
+            "isolation": last["sandbox"].isolation,
+            "seconds": round(time.time() - begun, 1),
+        },
         "rounds": taken,
         "medians": medians,
         "ratios": _ratios(taken, hang["sandbox"] / limits.test_seconds),
         "bars": BARS,
-        "agreement": {name: _differences(workload, last["inprocess"], phase, by_test=name != "evalplus")
-                      for name, phase in last.items() if name != "inprocess"},
+        "agreement": {
+            name: _differences(workload, last["inprocess"], phase, by_test=name != "evalplus")
+            for name, phase in last.items()
+            if name != "inprocess"
+        },
         "loops": loops,
         "hang_cpu_seconds": hang,
         "scaling": scaling,
@@ -121,23 +147,29 @@ def measure(workers: int, programs: int, against: str | None, rounds: int, cores
     }
 
 
-def _run(executor: Callable[[Workload, int], Phase], workload: Workload, workers: int,
-         ) -> tuple[Figures, Phase]:
+def _run(
+    executor: Callable[[Workload, int], Phase],
+    workload: Workload,
+    workers: int,
+) -> tuple[Figures, Phase]:
     """Figures of the programs alone: the start-up cost is measured by a run without any, and taken off."""
     start = executor(workload.head(0), workers)
     phase = executor(workload, workers)
     count = len(workload.programs)
-    return {"cpu_ms": (phase.cpu_seconds - start.cpu_seconds) / count * 1e3,
-            "programs_per_s": count / phase.wall_seconds,
-            "tests_per_s": workload.tests / phase.wall_seconds,
-            "start_cpu_ms": start.cpu_seconds * 1e3}, phase
+    return {
+        "cpu_ms": (phase.cpu_seconds - start.cpu_seconds) / count * 1e3,
+        "programs_per_s": count / phase.wall_seconds,
+        "tests_per_s": workload.tests / phase.wall_seconds,
+        "start_cpu_ms": start.cpu_seconds * 1e3,
+    }, phase
 
 
 def _loops(executor: Callable[[Workload, int], Phase], workers: int, programs: int) -> Figures:
     workload = build_workload(programs, LOOP_EVERY)
     figures, phase = _run(executor, workload, workers)
-    wrong = sum(all(got) != (program.variant == "right")
-                for program, got in zip(workload.programs, phase.outcomes, strict=True))
+    wrong = sum(
+        all(got) != (program.variant == "right") for program, got in zip(workload.programs, phase.outcomes, strict=True)
+    )
     return {**figures, "wrong_verdicts": wrong}
 
 
@@ -166,9 +198,9 @@ def _ratios(taken: dict[str, list[Figures]], hang: float) -> dict[str, float]:
     if "evalplus" in cpu:
         ratios["overhead_vs_evalplus"] = [
             (ours - plain) / (theirs - plain)
-            for ours, theirs, plain in zip(cpu["sandbox"], cpu["evalplus"], cpu["inprocess"], strict=True)]
-    return {name: statistics.median(values) for name, values in ratios.items()} | {
-        "hang_cpu_vs_test_seconds": hang}
+            for ours, theirs, plain in zip(cpu["sandbox"], cpu["evalplus"], cpu["inprocess"], strict=True)
+        ]
+    return {name: statistics.median(values) for name, values in ratios.items()} | {"hang_cpu_vs_test_seconds": hang}
 
 
 def _differences(workload: Workload, plain: Phase, phase: Phase, by_test: bool) -> Figures:
@@ -182,8 +214,10 @@ def _differences(workload: Workload, plain: Phase, phase: Phase, by_test: bool) 
         tests += differing
         if all(expected) != all(got) or (by_test and differing):
             programs += 1
-            examples.append(f"{workload.problems[program.problem].name}, {program.variant}, number {number}: "
-                            f"{sum(got)} tests passed, by plain exec {sum(expected)}")
+            examples.append(
+                f"{workload.problems[program.problem].name}, {program.variant}, number {number}: "
+                f"{sum(got)} tests passed, by plain exec {sum(expected)}"
+            )
     return {"programs": programs, "tests": tests, "examples": examples[:10]}
 
 

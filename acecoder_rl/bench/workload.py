@@ -24,8 +24,20 @@ from acecoder_rl.bench.catalog_values import VALUES
 DEFAULT_PROGRAMS = 540
 TESTS_PER_PROBLEM = 16
 # Right and other variants alternate, so that any prefix of the workload is mixed.
-VARIANTS = ("right", "wrong 0", "right", "wrong 1", "right", "raises", "right", "wrong empty", "right",
-            "raises at load", "right", "broken")
+VARIANTS = (
+    "right",
+    "wrong 0",
+    "right",
+    "wrong 1",
+    "right",
+    "raises",
+    "right",
+    "wrong empty",
+    "right",
+    "raises at load",
+    "right",
+    "broken",
+)
 
 
 @dataclass(frozen=True)
@@ -83,8 +95,10 @@ def build_questions(questions: int, programs: int) -> Workload:
     for number in range(questions):
         spec = specs[number % len(specs)]
         problems.append(_problem(spec, number))
-        made += [BenchProgram(_program(spec, variant, len(made) + at), number, variant)
-                 for at, variant in enumerate((VARIANTS * programs)[:programs])]
+        made += [
+            BenchProgram(_program(spec, variant, len(made) + at), number, variant)
+            for at, variant in enumerate((VARIANTS * programs)[:programs])
+        ]
     return Workload(tuple(problems), tuple(made))
 
 

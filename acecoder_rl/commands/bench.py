@@ -28,9 +28,7 @@ def bench_sandbox(
     against: Annotated[
         str | None, typer.Option(metavar="NAME", help="evalplus: its own checker on the same programs.")
     ] = None,
-    json_path: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="The figures as JSON.")
-    ] = None,
+    json_path: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="The figures as JSON.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Fewer programs, one round: a first look.")] = False,
 ) -> None:
     """Programs/s, tests/s, CPU a program against the fork floor, and how many workers to use."""
@@ -49,9 +47,7 @@ acecoder-rl bench reward
 acecoder-rl bench reward --quick --json reward.json""",
 )
 def bench_reward(
-    json_path: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="The figures as JSON.")
-    ] = None,
+    json_path: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="The figures as JSON.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="One round: a first look.")] = False,
 ) -> None:
     """What rewards add to a rollout phase, how many can be in flight, and what equal programs cost."""
@@ -70,9 +66,7 @@ acecoder-rl bench rm
 acecoder-rl bench rm --quick --json rm.json""",
 )
 def bench_rm(
-    json_path: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="The figures as JSON.")
-    ] = None,
+    json_path: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="The figures as JSON.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Fewer pairs, one round: a first look.")] = False,
 ) -> None:
     """Scoring by a reward model: seconds, memory and scores against the model card's way. CPU; needs torch."""
@@ -93,9 +87,7 @@ acecoder-rl bench synthesis --only scoring --json synthesis.json
 acecoder-rl bench synthesis --only kills""",
 )
 def bench_synthesis(
-    json_path: Annotated[
-        Path | None, typer.Option("--json", metavar="FILE", help="The figures as JSON.")
-    ] = None,
+    json_path: Annotated[Path | None, typer.Option("--json", metavar="FILE", help="The figures as JSON.")] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Fewer questions and kills: a first look.")] = False,
     only: Annotated[Part | None, typer.Option(help="One of the parts; all without it.")] = None,
 ) -> None:

@@ -51,9 +51,7 @@ def score(
     problems: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Problems with the tests, joined by id.")
     ] = None,
-    completion_field: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Where the completion is.")
-    ] = None,
+    completion_field: Annotated[str | None, typer.Option(metavar="NAME", help="Where the completion is.")] = None,
     id_field: Annotated[
         str | None, typer.Option(metavar="NAME", help="Where the id is (else problem_id, task_id, id, ...).")
     ] = None,
@@ -76,9 +74,7 @@ def score(
         Path | None,
         typer.Option(metavar="DIR", help="Log all completions there, to look at with acecoder-rl rollouts DIR."),
     ] = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Programs at once (else the cores we may use).")
-    ] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Programs at once (else the cores we may use).")] = None,
     test_seconds: Annotated[
         float | None, typer.Option(help="CPU time a test may take.", rich_help_panel="Limits")
     ] = None,
@@ -88,9 +84,7 @@ def score(
     wall_seconds: Annotated[
         float | None, typer.Option(help="Wall clock of a program, the last resort.", rich_help_panel="Limits")
     ] = None,
-    memory_mb: Annotated[
-        int | None, typer.Option(help="Memory of a program, MiB.", rich_help_panel="Limits")
-    ] = None,
+    memory_mb: Annotated[int | None, typer.Option(help="Memory of a program, MiB.", rich_help_panel="Limits")] = None,
     output_mb: Annotated[
         float | None, typer.Option(help="Output of a case, or one value returned.", rich_help_panel="Limits")
     ] = None,
@@ -107,9 +101,7 @@ def score(
     ] = "namespaces",
     python: Annotated[
         str | None,
-        typer.Option(
-            metavar="PATH", help="Interpreter with the programs' packages.", rich_help_panel="Sandbox"
-        ),
+        typer.Option(metavar="PATH", help="Interpreter with the programs' packages.", rich_help_panel="Sandbox"),
     ] = None,
     preload: Annotated[
         list[str] | None,

@@ -156,11 +156,7 @@ class _Parser:
             raise NotSimple
         function = node.func
         if isinstance(function, ast.Attribute):
-            if (
-                isinstance(function.value, ast.Name)
-                and function.value.id == "math"
-                and function.attr == "isclose"
-            ):
+            if isinstance(function.value, ast.Name) and function.value.id == "math" and function.attr == "isclose":
                 return self.isclose(node)
             return self.call(node, function), _identity
         if not isinstance(function, ast.Name):
@@ -202,9 +198,7 @@ class _Parser:
             return (_with_form(call, LENGTH) if bare else call), lambda value: _length(inner(value))
         if name in ITERATING and not extra:
             wrap = ITERATING[name]
-            options = {
-                keyword.arg or "": constant(keyword.value, self.entry_point) for keyword in node.keywords
-            }
+            options = {keyword.arg or "": constant(keyword.value, self.entry_point) for keyword in node.keywords}
             if not set(options) <= {"reverse"}:
                 raise NotSimple
             call = _with_form(call, ITERATE) if bare else call
@@ -232,11 +226,7 @@ class _Parser:
         owner = ""
         if isinstance(function, ast.Attribute):  # Solution().method(...)
             made = function.value
-            if (
-                not (isinstance(made, ast.Call) and isinstance(made.func, ast.Name))
-                or made.args
-                or made.keywords
-            ):
+            if not (isinstance(made, ast.Call) and isinstance(made.func, ast.Name)) or made.args or made.keywords:
                 raise NotSimple
             if made.func.id in BUILTINS and made.func.id != self.entry_point:
                 raise NotSimple

@@ -104,9 +104,7 @@ class Calls:
         options = Options(limits, stop_at_first_failure, on_timeout, fresh)
         return await asyncio.wrap_future(self._ask(program, tests, options))
 
-    def run_many(
-        self, pairs: Iterable[tuple[str, Any]], progress: bool = False, **options: Any
-    ) -> list[Verdict]:
+    def run_many(self, pairs: Iterable[tuple[str, Any]], progress: bool = False, **options: Any) -> list[Verdict]:
         """Run (program, tests) pairs on all workers; verdicts in the order of the pairs.
 
         Args:

@@ -172,9 +172,7 @@ class Dispatcher:
         worker.end()
         status = worker.process.returncode
         if not self.started.done():
-            return self._fail(
-                f"a sandbox worker ended while starting (status {status}): run `acecoder-rl doctor`"
-            )
+            return self._fail(f"a sandbox worker ended while starting (status {status}): run `acecoder-rl doctor`")
         # Comparing the program's answer took too long (worker.py): that tells nothing about the machine.
         if -status not in (signal.SIGPROF, signal.SIGXCPU):
             self.losses += 1
@@ -213,9 +211,7 @@ class Dispatcher:
 
     def _cancel_running(self) -> None:
         with self.lock:
-            running = [
-                worker for worker in self.workers if worker.ticket and worker.ticket.number in self.cancelled
-            ]
+            running = [worker for worker in self.workers if worker.ticket and worker.ticket.number in self.cancelled]
             for worker in running:
                 assert worker.ticket is not None
                 self.cancelled.discard(worker.ticket.number)

@@ -180,9 +180,7 @@ def _judge_frame(run: Run, stage: Stage, todo: list[int]) -> bytes:
     return marshal.dumps({**stage.spec, "start": start, "max_bytes": limit, "seed": seed})
 
 
-def _follow(
-    run: Run, stage: Stage, child: Child, todo: list[int], sock: socket.socket
-) -> tuple[list[int], bool]:
+def _follow(run: Run, stage: Stage, child: Child, todo: list[int], sock: socket.socket) -> tuple[list[int], bool]:
     """Read a judge's reports; returns the tests left and whether the candidate is gone."""
     first = len(stage.indices) - len(todo)
     for position, index in enumerate(todo):

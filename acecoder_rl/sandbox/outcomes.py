@@ -41,9 +41,7 @@ def judge_reply(check: SimpleAssert, frame: bytes, used: float) -> Outcome:
         kind = frame[:1]
         if kind == b"X":
             names, message = remote_error(frame[1:])
-            return Outcome(
-                "memory" if "MemoryError" in names else "error", one_line(f"{names[0]}: {message}"), seconds
-            )
+            return Outcome("memory" if "MemoryError" in names else "error", one_line(f"{names[0]}: {message}"), seconds)
         if kind not in (b"V", b"N"):
             raise wire.WireError("not an answer")
         value = wire.decode(frame[1:])

@@ -102,9 +102,7 @@ class Sandbox(Calls):
             raise SandboxError("this Sandbox belongs to the process that made it: make one after forking")
         limits = options.limits or self.limits
         if limits.processes > self.limits.processes:
-            raise ValueError(
-                "Limits.processes may not exceed the sandbox's own: set it where the Sandbox is made"
-            )
+            raise ValueError("Limits.processes may not exceed the sandbox's own: set it where the Sandbox is made")
         seed = secrets.randbelow(2**31) if options.fresh else 0
         job = Job(program, limits, options.stop_at_first_failure, options.on_timeout, seed)
         return self._dispatcher.submit(job, tests, options.fresh, self.dedupe)

@@ -63,9 +63,7 @@ class Settings:
         """
         mend = "end that one first, or ask for the same"
         if self.require is not None and LEVELS.index(isolation) > LEVELS.index(self.require):
-            raise SandboxError(
-                f"{where} already runs at isolation {isolation!r}, but require={self.require!r}: {mend}"
-            )
+            raise SandboxError(f"{where} already runs at isolation {isolation!r}, but require={self.require!r}: {mend}")
         for name in ("python", "preload"):
             wanted, there = getattr(self, name), getattr(running, name)
             if wanted is not None and (wanted or None) != (there or None):

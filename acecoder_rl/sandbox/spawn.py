@@ -98,9 +98,7 @@ class Zygote:
         self.scratch = ""
         if config["level"] != "namespaces":
             self.scratch = tempfile.mkdtemp(prefix=f"{SCRATCH}{os.getpid()}-")
-        self.group = cgroup.MemoryGroup.create(
-            f"{os.getpid()}-{role}-{hash_seed}", (self.limits.memory_mb + 256) * MIB
-        )
+        self.group = cgroup.MemoryGroup.create(f"{os.getpid()}-{role}-{hash_seed}", (self.limits.memory_mb + 256) * MIB)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.settimeout(START_SECONDS)
         # Not -I, which ignores PYTHONHASHSEED. What else it keeps out is not there: the environment is our own, and
@@ -202,15 +200,11 @@ class Zygote:
         except ConnectionError:
             answer = b""
         if len(answer) != STATUS.size:
-            raise SandboxError(
-                f"the {self.role} interpreter of the sandbox died: is the machine out of memory?"
-            )
+            raise SandboxError(f"the {self.role} interpreter of the sandbox died: is the machine out of memory?")
         forked, status, cpu_seconds, max_rss = STATUS.unpack(answer)
         if forked != 1:
             reason = os.strerror(-forked) if forked < 0 else "no child"
-            raise SandboxError(
-                f"the sandbox cannot fork ({reason}): raise the process limit (ulimit -u, pids cgroup)"
-            )
+            raise SandboxError(f"the sandbox cannot fork ({reason}): raise the process limit (ulimit -u, pids cgroup)")
         return Ended(status, cpu_seconds, max_rss)
 
     def out_of_memory(self) -> bool:
@@ -223,9 +217,7 @@ class Zygote:
     def _send(self, packet: bytes, descriptors: list[int]) -> None:
         fds = array.array("i", descriptors)
         try:
-            self.control.sendmsg(
-                [packet], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)] if descriptors else []
-            )
+            self.control.sendmsg([packet], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)] if descriptors else [])
         except OSError as error:
             raise SandboxError(f"the {self.role} interpreter of the sandbox died: {error}") from error
 

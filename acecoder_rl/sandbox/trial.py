@@ -46,9 +46,7 @@ def call(step: str, function: ctypes._CFuncPtr, *arguments: object) -> int:
     return result
 
 
-def mount(
-    step: str, source: bytes, target: bytes, kind: bytes | None, flags: int, data: bytes | None = None
-) -> None:
+def mount(step: str, source: bytes, target: bytes, kind: bytes | None, flags: int, data: bytes | None = None) -> None:
     call(step, libc.mount, source, target, kind, ctypes.c_ulong(flags), data)
 
 

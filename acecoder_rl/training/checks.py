@@ -95,9 +95,7 @@ def _gpus(recipe: Recipe) -> Iterator[str]:
         )
     if gpus_used(recipe) > resources.gpus_per_node:
         parts = " + ".join(f"{role.name} {role.gpus}" for role in roles(recipe) if not role.shares)
-        mend = (
-            "set it higher" if resources.device == "cpu" else "ask for fewer, or let them share with colocate"
-        )
+        mend = "set it higher" if resources.device == "cpu" else "ask for fewer, or let them share with colocate"
         yield (
             f"resources.gpus_per_node is {resources.gpus_per_node}, but {gpus_used(recipe)} are asked for "
             f"({parts}): {mend}"
@@ -228,10 +226,7 @@ def _further(recipe: Recipe) -> Iterator[str]:
             yield f"openrlhf.{name} has dashes: write {name.lstrip('-')}"
         elif isinstance(value, dict):
             inner = next(iter(value), "name")
-            yield (
-                f"openrlhf.{name} is a section: write its flags out, as {name}.{inner}: "
-                f"{shown(value.get(inner))}"
-            )
+            yield (f"openrlhf.{name} is a section: write its flags out, as {name}.{inner}: {shown(value.get(inner))}")
         elif name in FIELDS:
             yield f"openrlhf.{name} is what {FIELDS[name]} sets: set that"
         elif name in OURS:
@@ -244,19 +239,12 @@ def _warnings(recipe: Recipe) -> Iterator[str]:
     train, rollout = recipe.train, recipe.rollout
     yield from reward_model.warnings(recipe)
     if train.save_steps is None:
-        yield (
-            "train.save_steps is not set: nothing is saved before the end, and --resume will not be possible"
-        )
+        yield ("train.save_steps is not set: nothing is saved before the end, and --resume will not be possible")
     if rollout.dynamic_filtering:
-        steps = (
-            "the last step" if train.episodes == 1 else f"the last step of each of {train.episodes} episodes"
-        )
+        steps = "the last step" if train.episodes == 1 else f"the last step of each of {train.episodes} episodes"
         lost = ""
         if max(batches.learners(recipe).values()) > 1:
-            lost = (
-                ", and OpenRLHF stops or waits for ever where they do not fill the GPUs: keep "
-                "train.save_steps small"
-            )
+            lost = ", and OpenRLHF stops or waits for ever where they do not fill the GPUs: keep train.save_steps small"
         yield f"rollout.dynamic_filtering: {steps} has only as many prompts as the filter leaves{lost}"
         if train.save_steps is not None:
             yield (
@@ -273,12 +261,7 @@ def _warnings(recipe: Recipe) -> Iterator[str]:
             f"train.critic_warmup_steps is {train.critic_warmup_steps}: OpenRLHF keeps the rollouts of "
             "these steps and trains the policy on all of them in the step after"
         )
-    if (
-        recipe.data.eval
-        and train.eval_steps
-        and train.eval_temperature == 0
-        and train.eval_n_samples_per_prompt > 1
-    ):
+    if recipe.data.eval and train.eval_steps and train.eval_temperature == 0 and train.eval_n_samples_per_prompt > 1:
         yield (
             f"train.eval_temperature is 0: {train.eval_n_samples_per_prompt} samples of a prompt will be "
             "the same, set eval_n_samples_per_prompt to 1"

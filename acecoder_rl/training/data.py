@@ -190,17 +190,13 @@ def _readers(data: Data, split: str) -> list[Reader]:
 def _inspect(reader: Reader, unchecked: list[str], fit: RewardFit | None) -> int | None:
     path = reader.source.path
     if reader.file is None:
-        what = (
-            "a folder" if Path(path).expanduser().is_dir() else "not here: a dataset of the Hugging Face Hub"
-        )
+        what = "a folder" if Path(path).expanduser().is_dir() else "not here: a dataset of the Hugging Face Hub"
         unchecked.append(f"{reader.field}.path {path} is {what}, read when training starts")
         return None
     size = reader.file.stat().st_size
     if size > LARGE:
         rows = reader.first(FIRST)
-        unchecked.append(
-            f"{reader.field}.path {path} has {size / 1e9:.1f} GB: only its first {rows} rows were read"
-        )
+        unchecked.append(f"{reader.field}.path {path} has {size / 1e9:.1f} GB: only its first {rows} rows were read")
         return None
     count = 0
     for _, problem in reader.problems():

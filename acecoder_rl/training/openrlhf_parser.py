@@ -127,9 +127,7 @@ def _main_block(file: Path) -> _Block:
         if (isinstance(node, ast.Import) and all(_is_standard(alias.name) for alias in node.names))
         or (isinstance(node, ast.ImportFrom) and _is_standard(node.module or ""))
     ]
-    mains = [
-        node for node in module.body if isinstance(node, ast.If) and "__main__" in ast.unparse(node.test)
-    ]
+    mains = [node for node in module.body if isinstance(node, ast.If) and "__main__" in ast.unparse(node.test)]
     body = mains[-1].body if mains else []
     ends = [index for index, node in enumerate(body) if ast.unparse(node) == "train(args)"]
     if not ends:
@@ -202,9 +200,7 @@ def _behind(body: list[ast.stmt], line: int, args: SimpleNamespace) -> str:
         for node in ast.walk(statement)
         if isinstance(node, ast.Assert) and node.lineno <= line <= (node.end_lineno or node.lineno)
     ]
-    chains = {
-        ast.unparse(node) for test in tests for node in ast.walk(test) if isinstance(node, ast.Attribute)
-    }
+    chains = {ast.unparse(node) for test in tests for node in ast.walk(test) if isinstance(node, ast.Attribute)}
     values = []
     for chain in sorted(chains):
         value: Any = args

@@ -57,10 +57,7 @@ def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
     except (OSError, ValueError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise RecipeError(
-            [
-                f"model.path is {path!r}, whose tokenizer does not load: {reason}: give a model's folder or "
-                "its Hub id"
-            ]
+            [f"model.path is {path!r}, whose tokenizer does not load: {reason}: give a model's folder or its Hub id"]
         ) from error
 
 
@@ -123,9 +120,7 @@ class Renderer:
             mend = "set data.chat: false"
             if self.data.system_prompt is not None:
                 mend = "leave data.system_prompt out and put it into data.prompt_template"
-            raise RecipeError(
-                [f"data.chat: the chat template of model.path refuses: {error}: {mend}"]
-            ) from error
+            raise RecipeError([f"data.chat: the chat template of model.path refuses: {error}: {mend}"]) from error
 
 
 def first_test(problem: Problem, where: str = "") -> str:

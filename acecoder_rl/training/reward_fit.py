@@ -43,13 +43,10 @@ class RewardFit:
         share = f"{self.shared} of {self.problems} problems have"
         if self.shared and not self.allow_shared:
             what = (
-                "tests that patch the program and so run in its process, where it can cheat: such verdicts "
-                "earn nothing"
+                "tests that patch the program and so run in its process, where it can cheat: such verdicts earn nothing"
             )
             if self.shared == self.problems:
-                raise RecipeError(
-                    [f"reward.allow_shared is false, but all problems have {what}: set it to true"]
-                )
+                raise RecipeError([f"reward.allow_shared is false, but all problems have {what}: set it to true"])
             found.append(f"{share} {what}: leave these problems out, or set reward.allow_shared: true")
         if self.holdout > 0 and self.nothing_withheld > FEW * self.problems:
             found.append(

@@ -53,9 +53,7 @@ for _name, _pattern, _first in _RULES:
     # `int` before `float`: the first rule that matches wins. The dumper keeps those of YAML 1.1, too: it
     # quotes a text that a reader of either would misread.
     for _class in (_Loader, _Dumper):
-        _class.add_implicit_resolver(
-            f"tag:yaml.org,2002:{_name}", re.compile(f"(?:{_pattern})$"), list(_first)
-        )
+        _class.add_implicit_resolver(f"tag:yaml.org,2002:{_name}", re.compile(f"(?:{_pattern})$"), list(_first))
 
 
 def _int(loader: yaml.SafeLoader, node: yaml.ScalarNode) -> int:
@@ -72,9 +70,7 @@ def _number(node: yaml.ScalarNode, convert: Callable[[], Any]) -> Any:
     try:
         return convert()
     except ValueError:  # a tag says that it is one: !!int x
-        raise yaml.constructor.ConstructorError(
-            None, None, f"{node.value!r} is no number", node.start_mark
-        ) from None
+        raise yaml.constructor.ConstructorError(None, None, f"{node.value!r} is no number", node.start_mark) from None
 
 
 def _str(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:

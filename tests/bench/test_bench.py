@@ -65,11 +65,14 @@ def test_the_sandbox_gives_the_verdicts_of_plain_exec():
     assert phase.isolation
 
 
-@pytest.mark.parametrize("burn", [
-    "def f(x):\n    burn()\n    return 2\n",
-    # Its parent is gone long before it ends: only an adopting ancestor can count it.
-    "if not os.fork():\n    burn()\n    os._exit(0)\ndef f(x):\n    return 2\n",
-])
+@pytest.mark.parametrize(
+    "burn",
+    [
+        "def f(x):\n    burn()\n    return 2\n",
+        # Its parent is gone long before it ends: only an adopting ancestor can count it.
+        "if not os.fork():\n    burn()\n    os._exit(0)\ndef f(x):\n    return 2\n",
+    ],
+)
 def test_cpu_of_grandchildren_and_of_orphans_is_counted(burn: str):
     idle = run_phase("floor", one("def f(x):\n    return 2\n"), 1)
     busy = run_phase("floor", one(BURN + burn), 1)
@@ -82,11 +85,14 @@ def test_a_phase_that_fails_says_which_and_why():
         run_phase("floor", one("import os\nos._exit(3)"), 1)
 
 
-@pytest.mark.parametrize(("options", "said"), [
-    ({"workers": 0}, "--workers is 0: give 1 or more"),
-    ({"programs": -1}, "--programs is -1: give 1 or more"),
-    ({"against": "other"}, "--against is 'other': give one of evalplus"),
-])
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"workers": 0}, "--workers is 0: give 1 or more"),
+        ({"programs": -1}, "--programs is -1: give 1 or more"),
+        ({"against": "other"}, "--against is 'other': give one of evalplus"),
+    ],
+)
 def test_bad_usage_is_status_2(options: dict, said: str, capsys: pytest.CaptureFixture):
     assert run_bench(**options) == 2
     assert said in capsys.readouterr().err

@@ -51,9 +51,7 @@ class Engine:
         self.asked.append(len(prompt_token_ids))
         await asyncio.sleep(0)
         text = self.answer(number) if callable(self.answer) else self.answer
-        output = SimpleNamespace(
-            token_ids=encode(text), text=text, finish_reason=self.finish_reason, logprobs=None
-        )
+        output = SimpleNamespace(token_ids=encode(text), text=text, finish_reason=self.finish_reason, logprobs=None)
         return SimpleNamespace(outputs=[output])
 
 

@@ -30,9 +30,7 @@ class CharacterModel:
         import torch
 
         weights = torch.randn(256, generator=torch.Generator().manual_seed(self.seed))
-        counts = torch.bincount(
-            torch.frombuffer(bytearray(completion.encode()), dtype=torch.uint8), minlength=256
-        )
+        counts = torch.bincount(torch.frombuffer(bytearray(completion.encode()), dtype=torch.uint8), minlength=256)
         return (weights @ counts.float()).item()
 
 

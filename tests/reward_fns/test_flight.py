@@ -156,7 +156,5 @@ def test_callers_in_threads_share_one_loop():
 def test_importing_rewards_loads_nothing_heavy():
     heavy = ("torch", "ray", "openrlhf", "vllm", "transformers", "numpy", "yaml", "pydantic", "pyarrow")
     code = f"import sys, reward_fns; print([name for name in {heavy} if name in sys.modules])"
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30)
     assert done.stdout.strip() == "[]"

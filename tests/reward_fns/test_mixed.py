@@ -158,9 +158,7 @@ def test_a_real_scorer_breaks_ties_between_equal_programs():
         {
             "kind": "mixed",
             "mode": "tie_break",
-            "parts": [
-                {"kind": "tests.reward_fns.scorers:Shortness", "mean": -1, "std": 0.5, "per_chars": 50}
-            ],
+            "parts": [{"kind": "tests.reward_fns.scorers:Shortness", "mean": -1, "std": 0.5, "per_chars": 50}],
         }
     )
     assert reward.parts[0].component.per_chars == 50

@@ -208,9 +208,7 @@ def test_a_wrong_configuration_stops_the_engine_when_it_starts(
 def ask(module: ModuleType, query: Any, prompt: Any = PROMPT, label: Any = LABEL) -> tuple[float, dict]:
     """One sample as OpenRLHF asks for it."""
     out = module.reward_func([query], [prompt], [label])
-    assert {name: len(values) for name, values in out["extra_logs"].items()} == dict.fromkeys(
-        out["extra_logs"], 1
-    )
+    assert {name: len(values) for name, values in out["extra_logs"].items()} == dict.fromkeys(out["extra_logs"], 1)
     return out["rewards"][0], {name: values[0] for name, values in out["extra_logs"].items()}
 
 
@@ -279,9 +277,7 @@ def test_a_malformed_label_is_worth_0_and_told(load: Load, label: Any, capfd: py
     ],
     ids=["no configuration", "broken sandbox", "broken scorer", "nan", "hanging scorer", "blocking scorer"],
 )
-def test_reward_func_never_raises_and_never_hangs(
-    load: Load, config: Any, said: str, capfd: pytest.CaptureFixture
-):
+def test_reward_func_never_raises_and_never_hangs(load: Load, config: Any, said: str, capfd: pytest.CaptureFixture):
     module = load(config)
     module.CALL_SECONDS = 0.5
     begun = time.monotonic()

@@ -96,9 +96,7 @@ def test_the_choice_of_withheld_tests_is_the_same_in_every_process_and_for_every
     )
     command = [sys.executable, "-c", code, PROBLEM.to_label()]
     said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
-    assert (
-        said.strip() == str(sorted(withheld(again.tests, 0.4))) == str(sorted(withheld(PROBLEM.tests, 0.4)))
-    )
+    assert said.strip() == str(sorted(withheld(again.tests, 0.4))) == str(sorted(withheld(PROBLEM.tests, 0.4)))
 
 
 def test_tests_that_time_out_are_counted():

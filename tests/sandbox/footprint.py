@@ -79,12 +79,7 @@ def newly_left(before: list[str], seconds: float = 5.0) -> list[str]:
 
 def _groups() -> list[Path]:
     top = Path("/sys/fs/cgroup")
-    return [
-        Path(where) / name
-        for where, names, _ in os.walk(top)
-        for name in names
-        if name.startswith("acecoder-")
-    ]
+    return [Path(where) / name for where, names, _ in os.walk(top) for name in names if name.startswith("acecoder-")]
 
 
 def _role(process: psutil.Process) -> str:

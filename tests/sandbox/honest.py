@@ -15,7 +15,7 @@ def sections(name: str) -> dict[str, str]:
     return {part.partition("\n")[0]: part.partition("\n")[2] for part in parts}
 
 
-PROGRAM = '''
+PROGRAM = """
 import asyncio, collections, dataclasses, enum, functools, json
 def double(x): return x * 2
 def extend(items, *more): items.extend(more); return items
@@ -115,9 +115,9 @@ def curry(f, *given):
     if len(given) == f.__code__.co_argcount == len(inspect.signature(f).parameters): return f(*given)
     return lambda x: curry(f, *given, x)
 def clone(x): return copy.deepcopy(x)
-'''
+"""
 
-SETUP = '''
+SETUP = """
 class Node:
     def __init__(self, value, next=None): self.value, self.next = value, next
 def chain(*values):
@@ -127,10 +127,10 @@ def chain(*values):
 def picked():
     random.seed(3)
     return random.sample(range(99), 9)
-'''
+"""
 
 # Tests are separated by blank lines.
-PASSING = r'''
+PASSING = r"""
 assert double(3) == 6
 assert isinstance(double(3), int)
 assert type(double('a')) is str
@@ -302,4 +302,4 @@ random.seed(3)
 assert shuffled() == first == picked()
 
 assert isinstance(math.pi, float) and typing.List[int] == List[int]
-'''.strip().split("\n\n")
+""".strip().split("\n\n")

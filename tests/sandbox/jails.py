@@ -78,9 +78,7 @@ class Driver:
         read_only: more paths to show.
     """
 
-    def __init__(
-        self, level: str, user: bool, scratch: Path, read_only: tuple[str, ...] = (), **options: Any
-    ) -> None:
+    def __init__(self, level: str, user: bool, scratch: Path, read_only: tuple[str, ...] = (), **options: Any) -> None:
         interpreter = python_of(user)
         assert interpreter
         if user:

@@ -15,9 +15,7 @@ from typing import Any
 ADD = [f"assert add({i}, 2) == {i + 2}" for i in range(8)]
 LINES = {"inputs": ["1 2\n", "5 6\n"], "outputs": ["3\n", "11\n"]}
 JUDGED = ["pairs = [(i, 2) for i in range(8)]\nassert all(add(a, b) == a + b for a, b in pairs)"] * 2
-PATCHED = [
-    "from unittest.mock import patch\nwith patch('solution.add', return_value=7):\n    assert add(1, 1) == 7"
-]
+PATCHED = ["from unittest.mock import patch\nwith patch('solution.add', return_value=7):\n    assert add(1, 1) == 7"]
 RIGHT = "def add(a, b):\n    return a + b\n"
 BURN = "import time\nend = time.process_time() + {seconds}\nwhile time.process_time() < end: pass\n"
 # name -> (program, tests, the statuses it deserves)

@@ -181,9 +181,7 @@ def test_the_verdicts_come_in_order_from_all_nodes(sandbox: ClusterSandbox) -> N
 
 def test_the_calls_are_those_of_a_sandbox(sandbox: ClusterSandbox) -> None:
     tests = ["assert f(1) == 2", "assert f(1) == 1"]
-    verdict = sandbox.run(
-        "def f(x): return x", tests, stop_at_first_failure=True, on_timeout="stop", fresh=True
-    )
+    verdict = sandbox.run("def f(x): return x", tests, stop_at_first_failure=True, on_timeout="stop", fresh=True)
     assert statuses([verdict]) == [["failed", "not_run"]]
     with pytest.raises(ValueError):
         sandbox.run("def f(x): return x", [])

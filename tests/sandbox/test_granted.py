@@ -54,9 +54,7 @@ def test_a_tiny_quota_is_one_core(tmp_path: Path, many_cores: None) -> None:
     assert granted_cores(v2(tmp_path, "/", {"cgroup.controllers": "cpu", "cpu.max": "1000 100000"})) == 1
 
 
-def test_docker_without_cgroup_namespace_sees_its_group_at_the_mount(
-    tmp_path: Path, many_cores: None
-) -> None:
+def test_docker_without_cgroup_namespace_sees_its_group_at_the_mount(tmp_path: Path, many_cores: None) -> None:
     files = {"cgroup.controllers": "cpu memory", "cpu.max": "400000 100000", "memory.max": str(3 << 30)}
     root = v2(tmp_path, "/docker/0123", files, mount_root="/docker/0123")
     assert granted_cores(root) == 4

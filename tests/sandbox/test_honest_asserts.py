@@ -53,13 +53,9 @@ def test_asserts_agree_with_plain_exec(sandbox: Sandbox, name: str, which: str) 
 
 
 def test_truth_and_hash_of_objects_are_claims_and_only_of_named_classes(sandbox: Sandbox) -> None:
-    same = (
-        "__eq__ = lambda self, other: True\n    __hash__ = lambda self: 1\n    __bool__ = lambda self: False"
-    )
+    same = "__eq__ = lambda self, other: True\n    __hash__ = lambda self: 1\n    __bool__ = lambda self: False"
     program = f"class Box:\n    {same}\ndef f(): return Box()"
-    named = sandbox.run(
-        program, ["assert not Box()", "assert len({Box(), Box()}) == 1", "assert Box().x == 1"]
-    )
+    named = sandbox.run(program, ["assert not Box()", "assert len({Box(), Box()}) == 1", "assert Box().x == 1"])
     assert statuses(named) == ["passed", "passed", "error"] and named.outcomes[0].claimed and named.claimed
     other = sandbox.run(program, ["assert not f()", "x = f()\nassert not x", "assert len({f(), f()}) == 1"])
     assert statuses(other) == ["failed"] * 3

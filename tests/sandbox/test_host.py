@@ -50,30 +50,22 @@ def test_cap_lowers_but_never_raises(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_wrong_cap_names_the_choices(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(CAP_VARIABLE, "bubblewrap")
-    with pytest.raises(
-        SandboxError, match="is 'bubblewrap': set it to namespaces, landlock, none, or unset it"
-    ):
+    with pytest.raises(SandboxError, match="is 'bubblewrap': set it to namespaces, landlock, none, or unset it"):
         probe(trial=FULL)
 
 
 def test_no_sentence_for_what_can_be_had(tmp_path: Path) -> None:
-    assert [why_not(level, probe(str(tmp_path), FULL)) for level in ("namespaces", "landlock", "none")] == [
-        ""
-    ] * 3
+    assert [why_not(level, probe(str(tmp_path), FULL)) for level in ("namespaces", "landlock", "none")] == [""] * 3
     assert "unknown" in why_not("chroot", probe(str(tmp_path), FULL))
 
 
 def test_other_systems_have_no_jail() -> None:
     for host in (Host(system="Darwin", arch="arm64", namespaces=True), Host(arch="ppc64le", landlock_abi=3)):
         assert best_level(host) == "none"
-        assert "x86_64 and aarch64" in why_not("namespaces", host) and "x86_64 and aarch64" in why_not(
-            "landlock", host
-        )
+        assert "x86_64 and aarch64" in why_not("namespaces", host) and "x86_64 and aarch64" in why_not("landlock", host)
 
 
-@pytest.mark.parametrize(
-    ("option", "hides"), [("hidepid=invisible", True), ("hidepid=2", True), ("rw", False)]
-)
+@pytest.mark.parametrize(("option", "hides"), [("hidepid=invisible", True), ("hidepid=2", True), ("rw", False)])
 def test_hidepid(option: str, hides: bool, tmp_path: Path) -> None:
     (tmp_path / "proc" / "self").mkdir(parents=True)
     mounts = f"22 1 0:21 / /proc rw,relatime - proc proc rw,{option}\n"

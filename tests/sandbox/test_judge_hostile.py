@@ -37,8 +37,7 @@ COMPARISONS = [
     "from decimal import Decimal\nassert Decimal(4) == f(2)",
 ]
 OPERATORS = " ".join(
-    f"__{name}__ = __r{name}__ = lambda self, *a: self;"
-    for name in ("sub", "add", "mul", "truediv", "mod", "pow")
+    f"__{name}__ = __r{name}__ = lambda self, *a: self;" for name in ("sub", "add", "mul", "truediv", "mod", "pow")
 )
 LIARS = {
     "object": f"""

@@ -97,9 +97,7 @@ def attempt(
 def check(result: dict[str, Any], isolation: str) -> None:
     """The sandbox runs at `isolation`, its verdicts are right and nothing hostile earns a point."""
     assert result.get("isolation") == isolation, result
-    wrong = {
-        name: got for name, got in result["got"].items() if tuple(got) != EXPECTED[name.partition("-")[0]]
-    }
+    wrong = {name: got for name, got in result["got"].items() if tuple(got) != EXPECTED[name.partition("-")[0]]}
     assert not wrong and not result["earned"] and result["after"] == 1.0, result
 
 

@@ -156,9 +156,7 @@ def test_refusal_names_cause_and_mend(case: str, tmp_path: Path, monkeypatch: py
     assert "require='landlock'" in after
 
 
-def test_slurm_users_are_sent_to_their_administrators(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_slurm_users_are_sent_to_their_administrators(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SLURM_JOB_ID", "7")
     host = probe(tree(tmp_path, USERNS_OFF), refused("user", ENOSPC))
     assert "ask the cluster's administrators for `sudo sysctl -w user.max_user_namespaces" in why_not(

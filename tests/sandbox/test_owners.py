@@ -192,9 +192,7 @@ def test_a_killed_worker_leaves_nothing(monkeypatch: pytest.MonkeyPatch) -> None
         assert newly_left(before) == []
 
 
-@pytest.mark.skipif(
-    os.geteuid() != 0 or not shutil.which("setpriv"), reason="only root can play another user"
-)
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("setpriv"), reason="only root can play another user")
 def test_an_ordinary_user(tmp_path_factory: pytest.TempPathFactory) -> None:
     pythons = ["/usr/bin/python3", sys.executable]
     newer = "import sys, os; os.listdir(sys.base_prefix); sys.exit(sys.version_info < (3, 11))"

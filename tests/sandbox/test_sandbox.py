@@ -92,9 +92,7 @@ def test_hanging_everywhere_costs_two_test_limits(sandbox):
 
 def test_on_timeout_stop_and_first_failure(sandbox):
     hang = "def add(a, b):\n    while a == 2: pass\n    return a + b"
-    assert (
-        statuses(sandbox.run(hang, ADD, on_timeout="stop")) == ["passed"] * 2 + ["timeout"] + ["not_run"] * 5
-    )
+    assert statuses(sandbox.run(hang, ADD, on_timeout="stop")) == ["passed"] * 2 + ["timeout"] + ["not_run"] * 5
     partly = "def add(a, b):\n    return a + b if a != 2 else 0"
     verdict = sandbox.run(partly, ADD, stop_at_first_failure=True)
     assert statuses(verdict) == ["passed"] * 2 + ["failed"] + ["not_run"] * 5
@@ -197,13 +195,7 @@ def test_equal_runs_are_shared_unless_fresh(sandbox):
     assert len(seen) == 3
     random = "import random\ndef h():\n    return random.random()"
     assert (
-        len(
-            {
-                sandbox.run(random, tests, fresh=fresh).outcomes[0].message
-                for fresh in (False, False, True, True)
-            }
-        )
-        == 3
+        len({sandbox.run(random, tests, fresh=fresh).outcomes[0].message for fresh in (False, False, True, True)}) == 3
     )
 
 
@@ -226,16 +218,12 @@ def test_thousands_in_flight_from_one_event_loop(sandbox):
 
 def test_cancelling_kills_the_program(sandbox):
     async def cancelled():
-        task = asyncio.create_task(
-            sandbox.arun("import time\ntime.sleep(50)", ADD, limits=Limits(test_seconds=30))
-        )
+        task = asyncio.create_task(sandbox.arun("import time\ntime.sleep(50)", ADD, limits=Limits(test_seconds=30)))
         await asyncio.sleep(0.5)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        return await asyncio.wait_for(
-            asyncio.gather(*(sandbox.arun(RIGHT + f"#{i}", ADD) for i in range(4))), 10
-        )
+        return await asyncio.wait_for(asyncio.gather(*(sandbox.arun(RIGHT + f"#{i}", ADD) for i in range(4))), 10)
 
     assert all(v.passed for v in asyncio.run(cancelled()))
 
@@ -321,9 +309,7 @@ def test_closing_and_misuse():
 
 def test_packages_by_preload():
     pytest.importorskip("numpy")
-    program = (
-        "import numpy as np\ndef f(n):\n    return np.arange(n)\ndef g(n):\n    return np.float64(n) / 2"
-    )
+    program = "import numpy as np\ndef f(n):\n    return np.arange(n)\ndef g(n):\n    return np.float64(n) / 2"
     tests = ["assert list(f(3)) == [0, 1, 2]", "assert g(3) == 1.5", "assert f(3).sum() == 3"]
     with Sandbox(workers=1, preload=("numpy",)) as sandbox:
         assert sandbox.run(program, tests).passed

@@ -133,9 +133,7 @@ def test_a_client_used_on_both_sides_of_a_fork(sandbox: SharedSandbox) -> None:
     for number in range(4):
         child = os.fork()
         if child == 0:
-            good = all(
-                sandbox.run(f"f = lambda x: {number}", [f"assert f(1) == {number}"]).passed for _ in range(20)
-            )
+            good = all(sandbox.run(f"f = lambda x: {number}", [f"assert f(1) == {number}"]).passed for _ in range(20))
             os._exit(0 if good else 1)
         children.append(child)
     for _ in range(20):
@@ -260,9 +258,7 @@ def test_the_socket_is_private(sandbox: SharedSandbox) -> None:
     assert stat.S_IMODE(status.st_mode) == 0o700 and status.st_uid == os.geteuid()
 
 
-def test_an_address_that_is_not_private_is_not_trusted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_address_that_is_not_private_is_not_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tmp_path.chmod(0o755)
     monkeypatch.setenv(ADDRESS, str(tmp_path))
     with socket.socket(socket.AF_UNIX) as foreign:

@@ -48,9 +48,7 @@ def statuses(sandbox: Sandbox, mixed: list[Mixed]) -> list[list[str]]:
         pytest.param(500, 10, (1.5, 0.5, 0.2, 1.0, 0.7), 3, id="500x3", marks=pytest.mark.slow),
     ],
 )
-def test_a_busy_machine_changes_no_verdict(
-    count: int, heavy_every: int, seconds: tuple[float, ...], runs: int
-) -> None:
+def test_a_busy_machine_changes_no_verdict(count: int, heavy_every: int, seconds: tuple[float, ...], runs: int) -> None:
     mixed = programs(count, heavy_every, seconds)
     expected = [item.statuses for item in mixed]
     # In the short version the limit is as close to what the heaviest program takes as in the full one.
@@ -159,9 +157,7 @@ def test_hanging_on_each_of_8_tests_costs_two_test_limits(seconds: float) -> Non
             assert verdict.pass_rate == 0 and verdict.outcomes[0].status == "timeout"
             return spent, verdict.cpu_seconds, took
 
-        for job, (spent, charged, took) in zip(
-            jobs, threads.map(cost, jobs, sandboxes, workers), strict=True
-        ):
+        for job, (spent, charged, took) in zip(jobs, threads.map(cost, jobs, sandboxes, workers), strict=True):
             assert spent <= 2 * seconds and charged <= 2 * seconds, (job, spent, charged)
             if job[1] == "sleeps":
                 assert spent <= 0.4 and took <= 2 * seconds + 1, (job, spent, took)
@@ -209,9 +205,7 @@ def test_input_larger_than_a_pipe_that_is_never_read(impatient: Sandbox) -> None
 @pytest.mark.parametrize(
     ("tests", "frames"),
     [
-        pytest.param(
-            {"inputs": ["1"], "outputs": ["1"]}, r"b'\1\0\0\0L' * 9999", id="loaded, again and again"
-        ),
+        pytest.param({"inputs": ["1"], "outputs": ["1"]}, r"b'\1\0\0\0L' * 9999", id="loaded, again and again"),
         pytest.param(ADD, r"b'\1\0\0\0L' * 9999", id="loaded, instead of answers"),
         pytest.param([LIGHT["judged"][1][0]], r"b'\1\0\0\0L' * 9999", id="loaded, to the judge"),
         pytest.param(PATCHED, r"b'\1\0\0\0L\5\0\0\0Jjunk'", id="a report that is none"),
@@ -219,9 +213,7 @@ def test_input_larger_than_a_pipe_that_is_never_read(impatient: Sandbox) -> None
         pytest.param(PATCHED, r"b'\1\0\0\0L\x14\0\0\0J[\"done\",0,[],\"\",0]'", id="a status that is none"),
     ],
 )
-def test_a_program_that_writes_to_its_own_socket_gets_a_verdict(
-    impatient: Sandbox, tests: Any, frames: str
-) -> None:
+def test_a_program_that_writes_to_its_own_socket_gets_a_verdict(impatient: Sandbox, tests: Any, frames: str) -> None:
     """It costs at most its limits, and is never taken for a failure of the sandbox."""
     program = (
         "import os, stat\nsockets = []\nfor fd in range(3, 64):\n    try:\n"

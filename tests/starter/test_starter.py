@@ -52,10 +52,7 @@ def functions(split: str) -> dict[str, Callable[..., Any]]:
 def answers(function: Callable[..., Any], tests: Cases, order: tuple[int, ...]) -> bool:
     """Whether a function passes tests whose arguments come in another order."""
     try:
-        return all(
-            function(*(copy.deepcopy(arguments[i]) for i in order)) == expected
-            for arguments, expected in tests
-        )
+        return all(function(*(copy.deepcopy(arguments[i]) for i in order)) == expected for arguments, expected in tests)
     except Exception:
         return False
 

@@ -40,8 +40,7 @@ MISTAKES = [
     (
         CPU,
         "train.batch_size=40",
-        "train.batch_size is 40, but a step of 8 prompts x 6 has 48 samples, no multiple of it: set it to "
-        "24 or 48",
+        "train.batch_size is 40, but a step of 8 prompts x 6 has 48 samples, no multiple of it: set it to 24 or 48",
     ),
     (
         CPU,
@@ -51,14 +50,12 @@ MISTAKES = [
     (
         GPU,
         "train.batch_size=16",
-        "train.batch_size is 16, but 4 policy GPUs with train.micro_batch_size 8 take a multiple of 32: "
-        "set it to 32",
+        "train.batch_size is 16, but 4 policy GPUs with train.micro_batch_size 8 take a multiple of 32: set it to 32",
     ),
     (
         CPU,
         "train.batch_size=6",
-        "train.batch_size is 6, but 1 policy GPU with train.micro_batch_size 8 take a multiple of 8: set "
-        "it to 8",
+        "train.batch_size is 6, but 1 policy GPU with train.micro_batch_size 8 take a multiple of 8: set it to 8",
     ),
     (
         CPU,
@@ -136,8 +133,7 @@ MISTAKES = [
     (
         GPU,
         "model.attention=sdpa",
-        "model.attention is 'sdpa', but resources.packing_samples needs flash_attention_2 or _3: leave one "
-        "of them out",
+        "model.attention is 'sdpa', but resources.packing_samples needs flash_attention_2 or _3: leave one of them out",
     ),
     (
         CPU,
@@ -148,32 +144,27 @@ MISTAKES = [
     (
         CPU,
         "resources.packing_samples=true",
-        "resources.packing_samples is true, but resources.device is cpu, which has no flash attention: set "
-        "it to false",
+        "resources.packing_samples is true, but resources.device is cpu, which has no flash attention: set it to false",
     ),
     (
         CPU,
         "resources.adam_offload=true",
-        "resources.adam_offload is true, but resources.device is cpu, where the optimizer already is: set "
-        "it to false",
+        "resources.adam_offload is true, but resources.device is cpu, where the optimizer already is: set it to false",
     ),
     (
         CPU,
         "resources.tensor_parallel_size=2",
-        "resources.tensor_parallel_size is 2, but resources.device is cpu, where an engine is one process: "
-        "set it to 1",
+        "resources.tensor_parallel_size is 2, but resources.device is cpu, where an engine is one process: set it to 1",
     ),
     (
         CPU,
         "model.attention=flash_attention_2",
-        "model.attention is 'flash_attention_2', but resources.device is cpu: set it to sdpa or eager, or "
-        "leave it out",
+        "model.attention is 'flash_attention_2', but resources.device is cpu: set it to sdpa or eager, or leave it out",
     ),
     (
         CPU,
         "openrlhf.train.dynamic_batch_enable=true",
-        "openrlhf has train.dynamic_batch_enable or ds.ring_attn_size, but resources.device is cpu: leave "
-        "them out",
+        "openrlhf has train.dynamic_batch_enable or ds.ring_attn_size, but resources.device is cpu: leave them out",
     ),
     (
         GPU,
@@ -216,8 +207,7 @@ MISTAKES = [
     (
         GPU,
         "train.eval_steps=5",
-        "train.eval_steps is 5, but data.eval is empty: name problems to evaluate on, or leave eval_steps "
-        "out",
+        "train.eval_steps is 5, but data.eval is empty: name problems to evaluate on, or leave eval_steps out",
     ),
     (CPU, "openrlhf.rollout.top_p=0.9", "openrlhf.rollout.top_p is what rollout.top_p sets: set that"),
     (CPU, "openrlhf.actor.adam.lr=1", "openrlhf.actor.adam.lr is what train.learning_rate sets: set that"),
@@ -272,8 +262,7 @@ WARNINGS = [
     (
         CPU,
         "train.save_steps=1 rollout.dynamic_filtering=true train.episodes=2",
-        "rollout.dynamic_filtering: the last step of each of 2 episodes has only as many prompts as the "
-        "filter leaves",
+        "rollout.dynamic_filtering: the last step of each of 2 episodes has only as many prompts as the filter leaves",
         AGAIN,
     ),
     (
@@ -298,8 +287,7 @@ WARNINGS = [
     (
         CPU,
         "train.save_steps=1 train.eval_steps=1 train.eval_temperature=0",
-        "train.eval_temperature is 0: 4 samples of a prompt will be the same, set "
-        "eval_n_samples_per_prompt to 1",
+        "train.eval_temperature is 0: 4 samples of a prompt will be the same, set eval_n_samples_per_prompt to 1",
     ),
     (
         GPU,
@@ -314,9 +302,7 @@ def _load(file: Path, changes: str) -> Recipe:
     return load_recipe(file, re.split(r" (?=[a-z_.]+=)", changes) if changes else ())
 
 
-@pytest.mark.parametrize(
-    ("file", "changes", "message"), MISTAKES, ids=[changes for _, changes, _ in MISTAKES]
-)
+@pytest.mark.parametrize(("file", "changes", "message"), MISTAKES, ids=[changes for _, changes, _ in MISTAKES])
 def test_a_mistake_and_its_mend(file: Path, changes: str, message: str) -> None:
     with pytest.raises(RecipeError) as caught:
         check(_load(file, changes), "my.yaml")
@@ -357,18 +343,14 @@ def test_mends_are_right() -> None:
 
 
 def test_a_model_that_is_here_must_be_large_enough(tmp_path: Path) -> None:
-    (tmp_path / "config.json").write_text(
-        json.dumps({"max_position_embeddings": 150, "num_attention_heads": 9})
-    )
+    (tmp_path / "config.json").write_text(json.dumps({"max_position_embeddings": 150, "num_attention_heads": 9}))
     with pytest.raises(RecipeError) as caught:
         check(_load(CPU, f"model.path={tmp_path}"), "my.yaml")
     assert caught.value.mistakes == (
         "my.yaml: data.max_prompt_tokens 128 + rollout.max_new_tokens 32 is 160, but the model has 150 "
         "positions: lower one of them",
     )
-    with pytest.raises(
-        RecipeError, match=r"resources.tensor_parallel_size is 2, but the model has 9 attention heads"
-    ):
+    with pytest.raises(RecipeError, match=r"resources.tensor_parallel_size is 2, but the model has 9 attention heads"):
         check(_load(GPU, f"model.path={tmp_path} resources.tensor_parallel_size=2"), "my.yaml")
     (tmp_path / "config.json").unlink()
     with pytest.raises(RecipeError, match=r"whose config.json cannot be read"):

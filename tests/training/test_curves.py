@@ -65,9 +65,7 @@ def test_both_files_are_drawn(case, tmp_path):
     run = _run(tmp_path, *_reports(case))
     curves.draw(run)
     picture = run.picture.read_bytes()
-    assert (
-        picture.startswith(b"\x89PNG\r\n") and picture.endswith(b"IEND\xaeB`\x82") and len(picture) > 10_000
-    )
+    assert picture.startswith(b"\x89PNG\r\n") and picture.endswith(b"IEND\xaeB`\x82") and len(picture) > 10_000
     page = run.page.read_text()
     assert _Loads(page).found == []
     assert "Plotly.newPlot" in page and ("tests: pass rate" in page) == (case != "evaluations only")

@@ -199,8 +199,7 @@ def test_only_full_steps_can_be_resumed_from(batch, right):
 def test_fewer_problems_than_a_step_takes_is_an_error(recipe, jsonl, tmp_path):
     path = str(jsonl("a.jsonl", [row(i) for i in range(7)]))
     assert mistake(lambda: prepare(recipe(path, batch=8), tmp_path / "data")) == (
-        "rollout.batch_size is 8, but data.train has only 7 prompts: give more problems, or a batch_size "
-        "of at most 7"
+        "rollout.batch_size is 8, but data.train has only 7 prompts: give more problems, or a batch_size of at most 7"
     )
 
 
@@ -208,9 +207,7 @@ def test_eval_problems_that_are_trained_on_are_told(recipe, jsonl, tmp_path):
     train = jsonl("a.jsonl", [row(i) for i in range(4)])
     renamed = {**row(0), "id": "other name"}
     reworded = {**row(1), "question": "Another question."}
-    made = prepare(
-        recipe(str(train), [str(jsonl("e.jsonl", [renamed, reworded, row(9)]))]), tmp_path / "data"
-    )
+    made = prepare(recipe(str(train), [str(jsonl("e.jsonl", [renamed, reworded, row(9)]))]), tmp_path / "data")
     told = "1 of 3 problems of data.eval are in data.train as well, by their"
     assert [warning[: len(told) + 30] for warning in made.warnings] == [
         f"{told} id (p1, ...): what they score d"[: len(told) + 30],
@@ -255,23 +252,18 @@ def test_openrlhfs_own_loader_reads_what_was_written(recipe, jsonl, tmp_path):
     rows.append(row(9, test_cases=[f"assert f({'9' * 4000}) == {i}" for i in range(3000)]))  # 12 MB
     path = str(jsonl("a.jsonl", rows))
     made = prepare(recipe(path, chat=False, max_prompt_tokens=64), tmp_path / "data")
-    read = datasets.load_dataset("json", data_files=str(made.train), cache_dir=str(tmp_path / "cache"))[
-        "train"
-    ]
+    read = datasets.load_dataset("json", data_files=str(made.train), cache_dir=str(tmp_path / "cache"))["train"]
     assert list(read) == lines(made.train)
     assert {Problem.from_label(item["label"]).question for item in read} >= set(odd)
 
 
 def test_inspect_counts_offline_and_says_what_it_could_not_read(jsonl, tmp_path):
     path = str(jsonl("a.jsonl", [row(i) for i in range(6)]))
-    section = Data.model_validate(
-        {"train": [{"path": path, "max_problems": 4}, "starter:train"], "eval": "owner/name"}
-    )
+    section = Data.model_validate({"train": [{"path": path, "max_problems": 4}, "starter:train"], "eval": "owner/name"})
     found = inspect(section)
     assert (found.train_problems, found.eval_problems) == (4 + 207, None)
     assert found.unchecked == [
-        "data.eval.0.path owner/name is not here: a dataset of the Hugging Face Hub, read when training "
-        "starts"
+        "data.eval.0.path owner/name is not here: a dataset of the Hugging Face Hub, read when training starts"
     ]
 
 

@@ -56,9 +56,7 @@ def test_what_the_user_has_set_stays(monkeypatch):
 def _of_ray(cause: BaseException, dual: bool = True) -> Exception:
     """As ray.get raises the error of an actor's method."""
     errors = pytest.importorskip("ray.exceptions")
-    error = errors.RayTaskError(
-        "Actor.method", "Traceback ...", cause, proctitle="ray::Actor", pid=1, ip="10.0.0.1"
-    )
+    error = errors.RayTaskError("Actor.method", "Traceback ...", cause, proctitle="ray::Actor", pid=1, ip="10.0.0.1")
     return error.as_instanceof_cause() if dual else error
 
 

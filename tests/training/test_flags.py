@@ -18,9 +18,7 @@ CPU = RECIPES / "cpu.yaml"
 GPU = RECIPES / "gpu.yaml"
 PPO = RECIPES / "ppo.yaml"
 RUN = Path("/runs/one")
-with_openrlhf = pytest.mark.skipif(
-    importlib.util.find_spec("openrlhf") is None, reason="needs OpenRLHF's files"
-)
+with_openrlhf = pytest.mark.skipif(importlib.util.find_spec("openrlhf") is None, reason="needs OpenRLHF's files")
 
 # (recipe, what is set in it, the place in OpenRLHF's namespace, the value there)
 PLACES: list[tuple[Path, str, str, Any]] = [
@@ -152,9 +150,7 @@ def _at(place: str, arguments: list[str]) -> Any:
 
 
 @with_openrlhf
-@pytest.mark.parametrize(
-    ("file", "changes", "place", "value"), PLACES, ids=[f"{c} {p}" for _, c, p, _ in PLACES]
-)
+@pytest.mark.parametrize(("file", "changes", "place", "value"), PLACES, ids=[f"{c} {p}" for _, c, p, _ in PLACES])
 def test_a_field_reaches_its_place(file: Path, changes: str, place: str, value: Any) -> None:
     found = _at(place, _arguments(file, changes))
     assert found == value

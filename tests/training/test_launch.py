@@ -92,9 +92,7 @@ with_setproctitle = pytest.mark.skipif(
 )
 
 
-@pytest.mark.parametrize(
-    "driver", ["is_killed", pytest.param("is_killed_with_titles", marks=with_setproctitle)]
-)
+@pytest.mark.parametrize("driver", ["is_killed", pytest.param("is_killed_with_titles", marks=with_setproctitle)])
 def test_a_driver_that_is_killed_leaves_nothing_and_nothing_waits(driver, run):
     bystander = subprocess.Popen(
         [sys.executable, "-c", "import time; time.sleep(60)"], env=os.environ | {module.RUN: "of another run"}

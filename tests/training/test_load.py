@@ -107,8 +107,7 @@ MISTAKES = [
     (
         "resources:\n  actor_gpus_per_node: 1\n  engines_per_node: 1\n",
         "",
-        "my.yaml: resources is missing: give the section, with at least actor_gpus_per_node, "
-        "engines_per_node",
+        "my.yaml: resources is missing: give the section, with at least actor_gpus_per_node, engines_per_node",
     ),
     (
         "model:\n  path: some/model",
@@ -155,9 +154,7 @@ def test_a_mistake_is_told_where_it_stands(recipe: Path, old: str, new: str, mes
 
 
 def test_all_mistakes_are_told_at_once_in_their_order(recipe: Path) -> None:
-    recipe.write_text(
-        GOOD.replace("all_pass", "al_pass").replace(": 8", ": x").replace("engines_per", "engine_per")
-    )
+    recipe.write_text(GOOD.replace("all_pass", "al_pass").replace(": 8", ": x").replace("engines_per", "engine_per"))
     with pytest.raises(RecipeError) as caught:
         load_recipe(recipe, ["train.seed=-1", "nonsense"])
     assert [line.split(" is ")[0] for line in caught.value.mistakes] == [
@@ -260,9 +257,7 @@ def test_the_last_override_of_a_field_wins(recipe: Path) -> None:
 @pytest.mark.parametrize("text", ["", "- a\n- b\n", "just text"])
 def test_a_file_that_is_no_recipe(recipe: Path, text: str) -> None:
     recipe.write_text(text)
-    with pytest.raises(
-        RecipeError, match=r"^my\.yaml: is no recipe: give the sections model, data, reward, "
-    ):
+    with pytest.raises(RecipeError, match=r"^my\.yaml: is no recipe: give the sections model, data, reward, "):
         load_recipe(recipe)
 
 
@@ -276,9 +271,7 @@ def test_a_file_that_cannot_be_read(recipe: Path) -> None:
         load_recipe(recipe.absolute().parent)
 
 
-TEXTS = st.text(
-    st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]) | st.sampled_from("\n\t"), max_size=30
-)
+TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]) | st.sampled_from("\n\t"), max_size=30)
 TRICKY = st.sampled_from(
     [
         "1e-6",

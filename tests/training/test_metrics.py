@@ -20,8 +20,7 @@ STEP = (
     "'timing/ppo_train': 22.596996307373047, 'rollout/num_samples': 16.0}\n"
 )
 EVAL = (
-    TRAINER
-    + "598] ✨ Evaluation completed in 0:00:21, global_step 2, eval_metrics: {'eval_problems_pass4': 0.5, "
+    TRAINER + "598] ✨ Evaluation completed in 0:00:21, global_step 2, eval_metrics: {'eval_problems_pass4': 0.5, "
     "'eval_problems_pass1': 0.25, 'eval_problems_response_length_mean': 16, 'eval_num_samples': 24.0}\n"
 )
 
@@ -55,9 +54,7 @@ def test_numbers_that_are_none():
 
 
 def test_what_is_no_number_costs_no_number():
-    line = STEP.replace(
-        "'reward': 0.5", "'reward': 0.5, 'note': None, \"eval_bob's_pass1\": 0.75, 'x': [1.0, 2.0]"
-    )
+    line = STEP.replace("'reward': 0.5", "'reward': 0.5, 'note': None, \"eval_bob's_pass1\": 0.75, 'x': [1.0, 2.0]")
     assert parse(line).values == parse(STEP).values | {"eval_bob's_pass1": 0.75}
 
 

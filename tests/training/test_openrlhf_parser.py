@@ -17,9 +17,7 @@ from acecoder_rl.training.openrlhf_parser import Checked, NotInstalled, Rewrite,
 RECIPES = Path(__file__).parent / "recipes"
 CPU = RECIPES / "cpu.yaml"
 GPU = RECIPES / "gpu.yaml"
-with_openrlhf = pytest.mark.skipif(
-    importlib.util.find_spec("openrlhf") is None, reason="needs OpenRLHF's files"
-)
+with_openrlhf = pytest.mark.skipif(importlib.util.find_spec("openrlhf") is None, reason="needs OpenRLHF's files")
 
 
 def _check(file: Path, *overrides: str) -> Checked:
@@ -61,8 +59,7 @@ def _check(file: Path, *overrides: str) -> Checked:
         ),
         (
             "openrlhf.help=true",
-            "my.yaml: openrlhf.help is not known to OpenRLHF: see python -m openrlhf.cli.train_ppo_ray "
-            "--help",
+            "my.yaml: openrlhf.help is not known to OpenRLHF: see python -m openrlhf.cli.train_ppo_ray --help",
         ),
         (
             "openrlhf.actor.dual_clip=[3, 77]",
@@ -101,9 +98,7 @@ def test_what_it_prints_is_a_warning(capsys: pytest.CaptureFixture[str]) -> None
 def test_what_it_changes_silently_is_told() -> None:
     filled_in = {item.flag for item in _check(GPU).rewrites}
     assert filled_in == {"rollout.vllm_generate_batch_size", "actor.eps_clip_low_high", "reward.remote_url"}
-    changed = _check(
-        GPU, "resources.packing_samples=false", "openrlhf.train.dynamic_batch_enable=true"
-    ).rewrites
+    changed = _check(GPU, "resources.packing_samples=false", "openrlhf.train.dynamic_batch_enable=true").rewrites
     assert Rewrite("ds.packing_samples", False, True) in changed
     # A list that is changed in place is a change, too.
     bounds = _check(GPU, "openrlhf.algo.advantage.is_correction_threshold=[2.0]").rewrites
@@ -132,9 +127,7 @@ assert not any(name.startswith("openrlhf") for name in sys.modules)
 
 def test_without_openrlhf_it_says_that_nothing_was_checked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(openrlhf_parser.importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(
-        NotInstalled, match=r"^not checked by OpenRLHF's own parser: run `make setup`, or pip install"
-    ):
+    with pytest.raises(NotInstalled, match=r"^not checked by OpenRLHF's own parser: run `make setup`, or pip install"):
         check_arguments([], "my.yaml")
 
 
@@ -142,9 +135,7 @@ def test_an_openrlhf_of_another_make_is_not_run(tmp_path: Path, monkeypatch: pyt
     package = tmp_path / "openrlhf"
     (package / "cli").mkdir(parents=True)
     (package / "__init__.py").write_text("raise SystemExit('imported')")
-    (package / "cli" / "train_ppo_ray.py").write_text(
-        "if __name__ == '__main__':\n    raise SystemExit('run')\n"
-    )
+    (package / "cli" / "train_ppo_ray.py").write_text("if __name__ == '__main__':\n    raise SystemExit('run')\n")
     for name in [name for name in sys.modules if name.partition(".")[0] == "openrlhf"]:
         monkeypatch.delitem(sys.modules, name)  # another test may have imported the real one
     monkeypatch.syspath_prepend(tmp_path)

@@ -20,9 +20,7 @@ CPU, GPU = RECIPES / "cpu.yaml", RECIPES / "gpu.yaml"
 @pytest.fixture(autouse=True)
 def problems(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """What the data is said to be; reading it is tested with it."""
-    told = SimpleNamespace(
-        train_problems=163, eval_problems=60, unchecked=["data.train.0 is on the Hub"], warnings=[]
-    )
+    told = SimpleNamespace(train_problems=163, eval_problems=60, unchecked=["data.train.0 is on the Hub"], warnings=[])
     monkeypatch.setattr(plan, "inspect", lambda data, reward: told)
     return told
 

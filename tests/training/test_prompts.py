@@ -27,9 +27,7 @@ def renderer(folder: Any, **fields: Any) -> Renderer:
 def test_a_question_is_not_a_template(tokenizer_folder):
     template = "Solve {question}\nIt must pass {first_test}, {} and { x }."
     made = renderer(tokenizer_folder(), chat=False, prompt_template=template)
-    assert made.render(problem(), "") == (
-        f"Solve {QUESTION}\nIt must pass assert f(1) == {{1: 2}}, {{}} and {{ x }}."
-    )
+    assert made.render(problem(), "") == (f"Solve {QUESTION}\nIt must pass assert f(1) == {{1: 2}}, {{}} and {{ x }}.")
 
 
 def test_chat_is_the_tokenizers_own_template(tokenizer_folder):

@@ -68,9 +68,7 @@ def test_a_terminal_keeps_to_the_last_steps(console):
     with Screen("x.yaml", None, shown) as screen:
         for step in range(1, 101):
             screen.show(_step(step))
-    rows = (
-        shown.file.getvalue().split("x.yaml")[-1].splitlines()[2:-1]
-    )  # the last line shows the cursor again
+    rows = shown.file.getvalue().split("x.yaml")[-1].splitlines()[2:-1]  # the last line shows the cursor again
     assert [row.split()[0] for row in rows] == [str(step) for step in range(101 - ROWS, 101)]
 
 

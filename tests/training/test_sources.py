@@ -152,9 +152,7 @@ def test_a_dataset_that_the_hub_does_not_give(monkeypatch):
 
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     line = mistake("no-such-owner/no-such-dataset")
-    assert line.startswith(
-        "data.train.0.path is 'no-such-owner/no-such-dataset' (split 'train'), no file here"
-    )
+    assert line.startswith("data.train.0.path is 'no-such-owner/no-such-dataset' (split 'train'), no file here")
     assert "give a local JSONL or Parquet file" in line
 
 

@@ -21,9 +21,7 @@ from acecoder_rl.training.train import plan_of, steps, train
 
 CPU = str(Path(__file__).parent / "recipes" / "cpu.yaml")
 GPU = str(Path(__file__).parent / "recipes" / "gpu.yaml")
-with_openrlhf = pytest.mark.skipif(
-    importlib.util.find_spec("openrlhf") is None, reason="needs OpenRLHF's files"
-)
+with_openrlhf = pytest.mark.skipif(importlib.util.find_spec("openrlhf") is None, reason="needs OpenRLHF's files")
 
 
 @pytest.fixture

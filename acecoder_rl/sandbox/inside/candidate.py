@@ -201,6 +201,4 @@ def _run_tests_here(sock, namespace):
     from acecoder_rl.sandbox.inside import judge
 
     spec = marshal.loads(wire.recv_frame(sock, MAX_FRAME))
-    judge.run_shared(
-        spec, namespace, lambda record: wire.send_frame(sock, b"J" + json.dumps(record).encode())
-    )
+    judge.run_shared(spec, namespace, lambda record: wire.send_frame(sock, b"J" + json.dumps(record).encode()))

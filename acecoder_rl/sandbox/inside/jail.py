@@ -48,9 +48,7 @@ class Jail:
         uid: whom a child becomes; None: it keeps the uid of the zygote.
     """
 
-    def __init__(
-        self, spec: dict, uid: int | None, counted: bool, root: Root | None = None, caps: int = 0
-    ) -> None:
+    def __init__(self, spec: dict, uid: int | None, counted: bool, root: Root | None = None, caps: int = 0) -> None:
         self.level: str = spec["level"]
         self.uid, self.counted, self.root = uid, counted, root
         self.scratch: str = spec.get("scratch", "")

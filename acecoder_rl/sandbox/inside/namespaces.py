@@ -14,9 +14,7 @@ from collections.abc import Callable
 from acecoder_rl.sandbox.inside import kernel
 from acecoder_rl.sandbox.inside.kernel import JailError, check, failure, prctl
 
-_NAMESPACES = (
-    kernel.CLONE_NEWNS | kernel.CLONE_NEWPID | kernel.CLONE_NEWNET | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS
-)
+_NAMESPACES = kernel.CLONE_NEWNS | kernel.CLONE_NEWPID | kernel.CLONE_NEWNET | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS
 
 
 def die_with_parent() -> None:

@@ -107,9 +107,7 @@ def _check(kind: str, several: bool) -> Block:
     return block.add(Block.AND, 3).any_of((1, 2), ALLOW, EPERM)
 
 
-def build(
-    level: str, several: bool, landlock_abi: int = 0, machine: str = MACHINE
-) -> tuple[bytes, tuple[int, ...]]:
+def build(level: str, several: bool, landlock_abi: int = 0, machine: str = MACHINE) -> tuple[bytes, tuple[int, ...]]:
     """The filter, and where in it, in words of 4 bytes, the own pid goes.
 
     Args:

@@ -191,8 +191,29 @@ TYPES.update({"NoneType": type(None), "ellipsis": type(...), "NotImplementedType
 # Functions that only compute: a name such as eval or open would act in the receiver instead.
 FUNCTIONS = {
     name: getattr(builtins, name)
-    for name in ("abs", "all", "any", "ascii", "bin", "callable", "chr", "divmod", "format", "hash", "hex",
-                 "len", "max", "min", "oct", "ord", "pow", "repr", "round", "sorted", "sum")
+    for name in (
+        "abs",
+        "all",
+        "any",
+        "ascii",
+        "bin",
+        "callable",
+        "chr",
+        "divmod",
+        "format",
+        "hash",
+        "hex",
+        "len",
+        "max",
+        "min",
+        "oct",
+        "ord",
+        "pow",
+        "repr",
+        "round",
+        "sorted",
+        "sum",
+    )
 }
 EXCEPTIONS = {name: cls for name, cls in TYPES.items() if issubclass(cls, BaseException)}
 TYPE_NAMES = {id(value): name for name, value in TYPES.items()}

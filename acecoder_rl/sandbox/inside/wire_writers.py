@@ -170,31 +170,33 @@ def _put_numpy(enc: Encoder, value: Any) -> bool:
     return True
 
 
-BODIES.update({
-    int: lambda enc, value: _put_int(enc, int.__int__(value)),
-    float: lambda enc, value: _put_float(enc, float.__float__(value)),
-    complex: lambda enc, value: _put_complex(
-        enc, complex(complex.real.__get__(value), complex.imag.__get__(value))
-    ),
-    str: lambda enc, value: _put_str(enc, str.__str__(value)),
-    bytes: lambda enc, value: _put_bytes(enc, bytes.__getitem__(value, slice(None))),
-    bytearray: _body_bytearray,
-    list: _sequence(b"[", list.__iter__),
-    tuple: _sequence(b"(", tuple.__iter__),
-    set: _sequence(b"{", set.__iter__),
-    frozenset: _sequence(b"}", frozenset.__iter__),
-    dict: _mapping(b"D", dict.items),
-    collections.Counter: _mapping(b"C", dict.items),
-    collections.OrderedDict: _mapping(b"o", collections.OrderedDict.items),
-    collections.defaultdict: _body_defaultdict,
-    collections.deque: _body_deque,
-    decimal.Decimal: _put_decimal,
-    fractions.Fraction: _put_fraction,
-    datetime.datetime: _put_datetime,
-    datetime.date: _put_date,
-    datetime.time: _put_time,
-    datetime.timedelta: _put_timedelta,
-})
+BODIES.update(
+    {
+        int: lambda enc, value: _put_int(enc, int.__int__(value)),
+        float: lambda enc, value: _put_float(enc, float.__float__(value)),
+        complex: lambda enc, value: _put_complex(
+            enc, complex(complex.real.__get__(value), complex.imag.__get__(value))
+        ),
+        str: lambda enc, value: _put_str(enc, str.__str__(value)),
+        bytes: lambda enc, value: _put_bytes(enc, bytes.__getitem__(value, slice(None))),
+        bytearray: _body_bytearray,
+        list: _sequence(b"[", list.__iter__),
+        tuple: _sequence(b"(", tuple.__iter__),
+        set: _sequence(b"{", set.__iter__),
+        frozenset: _sequence(b"}", frozenset.__iter__),
+        dict: _mapping(b"D", dict.items),
+        collections.Counter: _mapping(b"C", dict.items),
+        collections.OrderedDict: _mapping(b"o", collections.OrderedDict.items),
+        collections.defaultdict: _body_defaultdict,
+        collections.deque: _body_deque,
+        decimal.Decimal: _put_decimal,
+        fractions.Fraction: _put_fraction,
+        datetime.datetime: _put_datetime,
+        datetime.date: _put_date,
+        datetime.time: _put_time,
+        datetime.timedelta: _put_timedelta,
+    }
+)
 
 
 def _put_float(enc: Encoder, value: float) -> None:

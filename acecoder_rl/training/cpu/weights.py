@@ -44,16 +44,12 @@ class Communicator:
             _read(self.file, _bytes(tensor), size)
 
 
-def connect(
-    master_address: str, master_port: int, rank: int, world_size: int, device: object
-) -> Communicator:
+def connect(master_address: str, master_port: int, rank: int, world_size: int, device: object) -> Communicator:
     """Replaces openrlhf.utils.distributed_util.stateless_init_process_group."""
     from vllm.distributed.utils import StatelessProcessGroup
 
     # The store keeps what was sent for an hour unless told otherwise: gigabytes a step.
-    group = StatelessProcessGroup.create(
-        master_address, master_port, rank, world_size, data_expiration_seconds=60
-    )
+    group = StatelessProcessGroup.create(master_address, master_port, rank, world_size, data_expiration_seconds=60)
     file = os.memfd_create("acecoder-rl-weights") if rank == 0 else None
     where = group.broadcast_obj((_machine(), os.getpid(), file) if rank == 0 else None, 0)
     if rank != 0:

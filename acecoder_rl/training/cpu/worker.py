@@ -28,9 +28,7 @@ layers.dispatch_cpu_unquantized_gemm = _plain_linear
 class CpuWorkerWrap(WorkerWrap):
     """OpenRLHF's extension, which allocates each new weight on a GPU."""
 
-    def update_weight(
-        self, name: str, dtype: torch.dtype, shape: torch.Size, empty_cache: bool = False
-    ) -> None:
+    def update_weight(self, name: str, dtype: torch.dtype, shape: torch.Size, empty_cache: bool = False) -> None:
         """Receive one weight from the trainer's rank 0."""
         expected = self.model_config.dtype
         if dtype != expected:

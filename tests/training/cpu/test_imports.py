@@ -14,9 +14,7 @@ from acecoder_rl.training.cpu.imports import after
 
 
 @pytest.fixture
-def module(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
-) -> Callable[..., str]:
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Callable[..., str]:
     """Writes a package with a module `inner`; gives its name, which no other test has."""
     monkeypatch.syspath_prepend(tmp_path)
 
@@ -106,9 +104,7 @@ def test_a_module_that_another_finder_knows(module, tmp_path, monkeypatch):
     class Editable:
         @staticmethod
         def find_spec(asked, path=None, target=None):
-            return (
-                importlib.util.spec_from_file_location(asked, file) if asked == "patched_editable" else None
-            )
+            return importlib.util.spec_from_file_location(asked, file) if asked == "patched_editable" else None
 
     monkeypatch.setattr(sys, "meta_path", [*sys.meta_path, Editable])
     after("patched_editable", _setter("patched_editable", 2))

@@ -41,9 +41,7 @@ def test_ppo_learns_from_tests_and_a_reward_model_that_it_serves_and_its_weights
     assert [row["step"] for row in steps] == [1, 2, 3]
     # The program that completions begin with passes all tests of every other problem, half of the rest.
     assert sum(row["pass_rate"] for row in steps) / 3 == pytest.approx(0.75)
-    assert all(
-        {"critic_loss", "kl", "holdout_pass_rate", "varied", "sandbox_seconds"} <= row.keys() for row in steps
-    )
+    assert all({"critic_loss", "kl", "holdout_pass_rate", "varied", "sandbox_seconds"} <= row.keys() for row in steps)
     # Its head has a bias alone, so that whatever was sampled has one score: (3 - mean) / std.
     assert [row["rm"] for row in steps] == pytest.approx([1.375] * 3, abs=1e-4)
     added = [row["rollout/reward_mean"] - row["pass_rate"] for row in steps]
@@ -72,9 +70,7 @@ def test_a_run_fails_loudly_and_goes_on(recipe, start, tmp_path):
     broken, run = tmp_path / "broken", tmp_path / "run"
     broken.touch()
     part = {"name": "varied", "kind": "scorers:Breaks", "broken": str(broken), "after": 8}
-    file = recipe(
-        reward={"parts": [part]}, train={"advantage_estimator": "reinforce", "save_steps": 1, "episodes": 2}
-    )
+    file = recipe(reward={"parts": [part]}, train={"advantage_estimator": "reinforce", "save_steps": 1, "episodes": 2})
 
     # A reward that fails in step 2 stops the training, with the reward's own words.
     out, _ = (process := start(file)).communicate(timeout=400)
@@ -100,9 +96,7 @@ def test_a_run_whose_driver_is_killed_leaves_nothing_and_goes_on(recipe, start, 
     file = recipe(train={"save_steps": 1, "episodes": 2})
     process = start(file)
     _until(lambda: len(reports(run, "train")) >= 2, process)
-    driver = next(
-        p for p in psutil.Process(process.pid).children() if "training.driver" in " ".join(p.cmdline())
-    )
+    driver = next(p for p in psutil.Process(process.pid).children() if "training.driver" in " ".join(p.cmdline()))
     os.kill(driver.pid, signal.SIGKILL)
     out, _ = process.communicate(timeout=60)
     assert process.returncode == 1 and "the driver was killed by SIGKILL" in out
