@@ -7,7 +7,6 @@ Does not cover: what a stage does (stage_table.py and the stages' modules), what
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -103,18 +102,8 @@ def synthesize(
 def _begin(recipe: Recipe, folder: Path, todo: list[str]) -> None:
     """Write down what the run is made of, where it is more than looking at one that is finished."""
     run, text = RunFolder(folder), resolved_yaml(recipe)
-    if run.used and not _is_json(run.facts):
-        run.facts.unlink()  # a kill left half of it; it decides nothing
     if set(todo) - {"report"} or not run.recipe.exists() or run.recipe.read_text() != text:
         run.begin(text, [])
-
-
-def _is_json(path: Path) -> bool:
-    try:
-        json.loads(path.read_bytes())
-    except ValueError:
-        return False
-    return True
 
 
 def forget(folder: Path, first: str) -> None:

@@ -306,14 +306,6 @@ def test_what_a_forgotten_stage_needs_is_looked_for_before_it_is_forgotten(fresh
     assert tables(folder) == before and len(fake.asked) == asked
 
 
-def test_half_of_run_json_does_not_stop_a_run(fresh):
-    recipe, _ = fresh
-    folder = run(recipe, "seeds")
-    (folder / "run.json").write_text('[{"versions": ')  # as a kill -9 leaves it
-    run(recipe, "imagine")
-    assert len(json.loads((folder / "run.json").read_text())) == 1
-
-
 def test_engines_that_take_turns_have_large_chunks(tmp_path):
     engines = {name: {"path": f"owner/{name}"} for name in ("one", "two")}
     run_stage(tmp_path, "verify", verify.schema(), [], Chunk, 1, {})

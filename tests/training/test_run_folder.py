@@ -108,6 +108,22 @@ def test_a_folder_is_for_one_run_at_a_time_until_it_is_killed(tmp_path):
         pass
 
 
+def test_a_kill_while_its_facts_are_written_leaves_the_former_ones(tmp_path, monkeypatch):
+    run = RunFolder(tmp_path)
+    run.begin("recipe", ["first"])
+    before = run.facts.read_bytes()
+    written = Path.write_text
+
+    def killed(path, text):
+        written(path, text[:10])
+        assert not path.name.startswith("run."), "killed"
+
+    monkeypatch.setattr(Path, "write_text", killed)
+    with pytest.raises(AssertionError, match="killed"):
+        run.begin("recipe", ["second"])
+    assert run.facts.read_bytes() == before
+
+
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").touch()
     told = r"logging\.folder is .*file/run, which cannot be written: Not a directory"
