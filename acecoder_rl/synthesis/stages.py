@@ -8,7 +8,6 @@ Memory: one chunk of rows and one part; no table is ever loaded.
 
 from __future__ import annotations
 
-import fcntl
 import itertools
 import json
 import time
@@ -19,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from acecoder_rl.locks import taken
 from acecoder_rl.records import InputError
 from acecoder_rl.synthesis.parts import Row, anew, digest, read_part, told_by, write_part
 from acecoder_rl.synthesis.state import State, begun, check, state_of, write_state
@@ -185,10 +185,8 @@ def held(folder: Path) -> Iterator[None]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / ".lock").open("ab") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # dies with its holder
-        except BlockingIOError:
-            raise InputError(f"{folder} is in use by another process: wait for it, or give another folder") from None
+        if not taken(lock):
+            raise InputError(f"{folder} is in use by another process: wait for it, or give another folder")
         yield
 
 
