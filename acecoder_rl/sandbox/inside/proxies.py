@@ -23,7 +23,7 @@ from acecoder_rl.sandbox.inside.mirrors import to_exception
 from acecoder_rl.sandbox.inside.peer import Peer
 from acecoder_rl.sandbox.inside.predicates import vet_method
 from acecoder_rl.sandbox.inside.rpc import ARITHMETIC, COMPARE, CONVERT, UNARY, function
-from acecoder_rl.sandbox.inside.vacuous import guarded
+from acecoder_rl.sandbox.inside.vacuous import guarded, type_told
 from acecoder_rl.sandbox.inside.wire import Decoder, Info, RemoteError
 from acecoder_rl.sandbox.inside.wire_types import MAX_BYTES, TYPES, mro
 
@@ -155,7 +155,7 @@ class Judge(Peer):
 
     def type_of(self, obj: Any) -> Any:
         """`type(obj)`; of the program's objects, their class there. Never a type of plain data."""
-        kind = type(obj)
+        kind = type_told(type(obj))
         if self.foreign(obj) is None or issubclass(kind, (BaseException, type)):
             return kind
         found = self.request("type", obj)

@@ -44,20 +44,29 @@ def _empty_type() -> type:
 
     comparing = {numpy.equal, numpy.not_equal, numpy.subtract}
 
-    def plain(item: Any) -> Any:
-        return item.view(numpy.ndarray) if isinstance(item, Empty) else item
-
     class Empty(numpy.ndarray):
         def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
             if ufunc in comparing and any(map(numpy.size, inputs)):
                 raise ValueError("the program's array is empty, and what it is compared with is not")
             if "out" in kwargs:
-                kwargs["out"] = tuple(map(plain, kwargs["out"]))
-            result = getattr(ufunc, method)(*map(plain, inputs), **kwargs)
+                kwargs["out"] = tuple(map(_plain, kwargs["out"]))
+            result = getattr(ufunc, method)(*map(_plain, inputs), **kwargs)
             return result.view(Empty) if type(result) is numpy.ndarray and result.size == 0 else result
+
+        def __repr__(self) -> str:
+            return repr(_plain(self))
 
     Empty.__name__ = Empty.__qualname__ = "ndarray"
     return Empty
+
+
+def type_told(kind: type) -> type:
+    """What tests are told of a type: an array of the program's is a numpy array."""
+    return kind.__bases__[0] if kind.__module__ == __name__ else kind
+
+
+def _plain(item: Any) -> Any:
+    return item.view(type_told(type(item))) if type(item).__module__ == __name__ else item
 
 
 def _guard_numpy() -> None:
@@ -67,11 +76,11 @@ def _guard_numpy() -> None:
 
     @functools.wraps(allclose)
     def all_near(a: Any, b: Any, *args: Any, **kwargs: Any) -> bool:
-        return not _one_is_empty(a, b) and allclose(a, b, *args, **kwargs)
+        return not _one_is_empty(a, b) and allclose(_plain(a), _plain(b), *args, **kwargs)
 
     @functools.wraps(isclose)
     def near(a: Any, b: Any, *args: Any, **kwargs: Any) -> Any:
-        return numpy.bool_(False) if _one_is_empty(a, b) else isclose(a, b, *args, **kwargs)
+        return numpy.bool_(False) if _one_is_empty(a, b) else isclose(_plain(a), _plain(b), *args, **kwargs)
 
     numpy.allclose, numpy.isclose = all_near, near
 
@@ -86,7 +95,8 @@ def _guard_testing() -> None:
     def compared(comparison: Any, x: Any, y: Any, *args: Any, **kwargs: Any) -> Any:
         if _one_is_empty(x, y):
             raise AssertionError("one of the arrays is empty")
-        return compare(comparison, x, y, *args, **kwargs)
+        # It looks for infinities with ==, in arrays that are both empty now, too.
+        return compare(comparison, _plain(x), _plain(y), *args, **kwargs)
 
     utils.assert_array_compare = compared  # type: ignore[union-attr]
 
