@@ -115,6 +115,7 @@ def _said(body: dict[str, Any], sign: str, workload: Workload) -> str:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+    request_queue_size = 1024  # the default of 5 turns connections away when all come at once
 
     def handle_error(self, *_: object) -> None:
         """Whoever asked may have been killed meanwhile."""

@@ -6,12 +6,13 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
 
 from acecoder_rl.evaluation.best_of_n import BestOfN, ScoreError, best_of_n
+from tests.servers import Server
 
 ROWS = [
     {"id": "a", "question": "Add.", "completions": ["1", "333", "22"], "pass_rate": [1.0] * 3},
@@ -36,7 +37,7 @@ def served(asked: list[Any], refuses: str = "-") -> Iterator[str]:
 
         def log_message(self, *arguments: Any) -> None: ...
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = Server(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_port}"

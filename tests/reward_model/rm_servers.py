@@ -9,10 +9,11 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from acecoder_rl.reward_model.replica import Replica, Served
+from tests.servers import Server
 
 
 @dataclass(frozen=True)
@@ -125,7 +126,7 @@ def scripted(*script: Answer | float) -> Iterator[Scripted]:
             with suppress(BrokenPipeError, ConnectionResetError):
                 super().handle()
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = Server(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
     told.url = f"http://127.0.0.1:{server.server_port}"

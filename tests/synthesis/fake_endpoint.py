@@ -10,9 +10,11 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 from unittest.mock import patch
+
+from tests.servers import Server
 
 
 @dataclass(frozen=True)
@@ -127,8 +129,7 @@ def endpoint(script: Script) -> Iterator[Fake]:
             with suppress(OSError, ValueError):
                 super().handle()
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
+    server = Server(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=server.serve_forever, args=(0.05,))
     thread.start()
     fake.url = f"http://127.0.0.1:{server.server_port}/v1"
