@@ -18,12 +18,13 @@ def reports(run: Path, kind: str) -> list[dict[str, Any]]:
 
 
 def left_behind() -> list[str]:
-    """Processes of our runs: they have our PYTHONPATH."""
-    mark = f"PYTHONPATH={HERE}".encode()
+    """Processes of our runs: they have our PYTHONPATH. Slurm's jobs have it too; their tests may run beside these."""
+    mark, of_slurm = f"PYTHONPATH={HERE}".encode(), b"SLURM_JOB_ID="
     found = []
     for process in psutil.process_iter(["cmdline"]):
         try:
-            if mark in Path(f"/proc/{process.pid}/environ").read_bytes():
+            environ = Path(f"/proc/{process.pid}/environ").read_bytes()
+            if mark in environ and of_slurm not in environ:
                 found.append(" ".join(process.info["cmdline"] or [])[:100])
         except OSError:
             continue
