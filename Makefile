@@ -48,14 +48,16 @@ $(STAMP): pyproject.toml $(LOCK)
 quickstart: setup
 	$(VENV)/bin/python -m acecoder_rl.quickstart $(if $(SET),$(addprefix --set ,$(SET)))
 
-# Most tests wait for imports, limits and servers: two at once take little more than one. A failure among them does not
-# keep the rest from being run. One thread a process: their models are tiny.
+# Most tests wait for imports, limits and servers: two at once take little more than one, and so do two training runs,
+# but those only beside each other. A failure does not keep the rest from being run. One thread a process in the first
+# part: its models are tiny.
+SIDE_BY_SIDE := -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations=20
 test: setup
 	$(VENV)/bin/ruff check . && $(VENV)/bin/ruff format --check --quiet .
 	@set -x; status=0; \
-	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -m "not slow and not alone and not training" \
-	  -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations=20 || status=$$?; \
-	$(VENV)/bin/python -m pytest -m "not slow and (alone or training)" --durations=20 || status=$$?; \
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m pytest -m "not slow and not alone and not training" $(SIDE_BY_SIDE) || status=$$?; \
+	$(VENV)/bin/python -m pytest -m "not slow and training" $(SIDE_BY_SIDE) || status=$$?; \
+	$(VENV)/bin/python -m pytest -m "not slow and alone" --durations=20 || status=$$?; \
 	exit $$status
 
 test-slow: setup

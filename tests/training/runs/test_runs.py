@@ -33,7 +33,7 @@ def test_ppo_learns_from_tests_and_a_reward_model_that_it_serves_and_its_weights
         },
         openrlhf={"algo.advantage.is_correction_level": "token"},
     )  # fmt: skip
-    out, _ = (process := start(file)).communicate(timeout=400)
+    out, _ = (process := start(file)).communicate(timeout=900)
     assert process.returncode == 0, out
     run = tmp_path / "run"
 
@@ -73,7 +73,7 @@ def test_a_run_fails_loudly_and_goes_on(recipe, start, tmp_path):
     file = recipe(reward={"parts": [part]}, train={"advantage_estimator": "reinforce", "save_steps": 1, "episodes": 2})
 
     # A reward that fails in step 2 stops the training, with the reward's own words.
-    out, _ = (process := start(file)).communicate(timeout=400)
+    out, _ = (process := start(file)).communicate(timeout=900)
     assert process.returncode == 1, out
     assert "RuntimeError: the scorer's disk is full" in out and "step 1 is saved; --resume goes on from there" in out
     assert [row["step"] for row in reports(run, "train")] == [1]
@@ -81,7 +81,7 @@ def test_a_run_fails_loudly_and_goes_on(recipe, start, tmp_path):
 
     # It goes on from there to its end, with the steps counted on.
     broken.unlink()
-    out, _ = (process := start(file, "--resume")).communicate(timeout=400)
+    out, _ = (process := start(file, "--resume")).communicate(timeout=900)
     assert process.returncode == 0, out
     assert [row["step"] for row in reports(run, "train")] == [1, 2, 3, 4, 5, 6]
     assert (run / "model" / "config.json").exists() and len(json.loads((run / "run.json").read_text())) == 2
@@ -102,7 +102,7 @@ def test_a_run_whose_driver_is_killed_leaves_nothing_and_goes_on(recipe, start, 
     assert process.returncode == 1 and "the driver was killed by SIGKILL" in out
     assert not left_behind()
 
-    out, _ = (process := start(file, "--resume")).communicate(timeout=400)
+    out, _ = (process := start(file, "--resume")).communicate(timeout=900)
     assert process.returncode == 0, out
     assert [row["step"] for row in reports(run, "train")] == [1, 2, 3, 4, 5, 6]
 
