@@ -21,7 +21,7 @@ Cli = Callable[..., subprocess.CompletedProcess[str]]
 def cli(tmp_path: Path) -> Cli:
     """Runs `acecoder-rl ...` in an empty directory; gives its exit status and output."""
 
-    def run(*arguments: object, stdin: str = "", env: dict[str, str] | None = None, timeout: float = 60) -> Any:
+    def run(*arguments: object, stdin: str = "", env: dict[str, str] | None = None, timeout: float = 300) -> Any:
         command = [sys.executable, "-m", "acecoder_rl.cli", *map(str, arguments)]
         return subprocess.run(
             command,

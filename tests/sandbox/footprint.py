@@ -5,6 +5,7 @@ Does not cover: processes that escaped from the tree (test_sandbox.py kills the 
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import tempfile
@@ -36,8 +37,9 @@ class Footprint:
 
 def footprint() -> Footprint:
     """Of the calling process, when nothing runs in its sandboxes."""
-    time.sleep(0.2)  # the last programs are killed and reaped after their verdicts
+    gc.collect()  # a forgotten sandbox closes now, and not between two looks
     me = psutil.Process()
+    settle(me)
     tree = [(me, "caller")] + [(process, _role(process)) for process in me.children(recursive=True)]
     memory: dict[str, int] = {}
     descriptors = 0
@@ -49,9 +51,32 @@ def footprint() -> Footprint:
     return Footprint(len(tree), zombies, threading.active_count(), descriptors, memory)
 
 
+def settle(process: psutil.Process, seconds: float = 30.0) -> None:
+    """Wait until the processes below one are the same for a while, and none of them has ended without being waited for.
+
+    The last programs are killed and reaped after their verdicts; on a busy machine that takes its time.
+    """
+    deadline = time.monotonic() + seconds
+    last, since = None, time.monotonic()
+    while time.monotonic() < deadline:
+        now = {child.pid: _is_zombie(child) for child in process.children(recursive=True)}
+        if now != last or any(now.values()):
+            last, since = now, time.monotonic()
+        elif time.monotonic() - since > 0.5:
+            return
+        time.sleep(0.05)
+
+
+def _is_zombie(process: psutil.Process) -> bool:
+    try:
+        return process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
 def cpu_seconds(pid: int) -> float:
     """CPU time of a process, of all below it, and of all that these have waited for."""
-    time.sleep(0.2)  # the last program is killed and reaped after its verdict
+    settle(psutil.Process(pid))
     tree = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
     return sum(sum(process.cpu_times()[:4]) for process in tree)
 
@@ -69,7 +94,7 @@ def left_behind() -> list[str]:
     return sorted(dead)
 
 
-def newly_left(before: list[str], seconds: float = 5.0) -> list[str]:
+def newly_left(before: list[str], seconds: float = 30.0) -> list[str]:
     """What has been left since `before`; waits a little, as other sandboxes of the machine may be ending."""
     deadline = time.monotonic() + seconds
     while (new := sorted(set(left_behind()) - set(before))) and time.monotonic() < deadline:

@@ -13,8 +13,9 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from acecoder_rl.sandbox import Sandbox, Verdict
+from acecoder_rl.sandbox import Limits, Sandbox, Verdict
 from acecoder_rl.sandbox.worker import FRESH_RUNS
+from tests.sandbox.footprint import settle
 
 TELL = "def f(x=0):\n    return hash('abc')\n"
 ASK = ["assert f() == 0"]
@@ -59,7 +60,7 @@ def told(verdict: Verdict) -> str:
 
 def run_fresh(sandbox: Sandbox, pairs: list[tuple[str, list[str]]]) -> list[str]:
     """What the programs returned, run one right after the other: the queue fills behind a slow one."""
-    slow = ("import time\ntime.sleep(0.5)\n" + TELL, ASK)
+    slow = ("import time\ntime.sleep(1.5)\n" + TELL, ASK)
     return [told(verdict) for verdict in sandbox.run_many([slow, *pairs], fresh=True)][1:]
 
 
@@ -87,24 +88,12 @@ def test_an_interpreter_is_not_shared_for_ever(sandbox: Sandbox) -> None:
 def test_interpreters_of_fresh_runs_end_with_the_last_of_them(sandbox: Sandbox) -> None:
     sandbox.run(TELL, ASK)
     worker = psutil.Process(sandbox._dispatcher.workers[0].process.pid)
-    deadline = time.monotonic() + 10
-    before = settled(worker, deadline)
+    settle(worker)  # those of earlier tests are gone
+    before = {child.pid for child in worker.children(recursive=True)}
     sandbox.run_many([(f"{TELL}# {i}", ASK) for i in range(3)], fresh=True)
-    while len(worker.children(recursive=True)) > before and time.monotonic() < deadline:
-        time.sleep(0.01)
-    assert len(worker.children(recursive=True)) == before
+    settle(worker)
+    assert {child.pid for child in worker.children(recursive=True)} <= before
     assert told(sandbox.run(TELL, ASK))
-
-
-def settled(worker: psutil.Process, deadline: float) -> int:
-    """How many processes a worker has, once those of earlier tests are gone."""
-    count = len(worker.children(recursive=True))
-    while time.monotonic() < deadline:
-        time.sleep(0.3)
-        last, count = count, len(worker.children(recursive=True))
-        if last == count:
-            break
-    return count
 
 
 def test_random_numbers_of_tests_are_those_of_each_worker_and_not_the_programs() -> None:
@@ -122,9 +111,10 @@ def test_random_numbers_of_tests_are_those_of_each_worker_and_not_the_programs()
 
 def test_submit_does_not_wait_and_can_be_cancelled(sandbox: Sandbox) -> None:
     began = time.monotonic()
-    hanging = sandbox.submit("import time\ntime.sleep(50)\n" + TELL, ASK)
-    assert time.monotonic() - began < 5 and not hanging.done()
+    patient = Limits(test_seconds=100, wall_seconds=200)
+    hanging = sandbox.submit("import time\ntime.sleep(50)\n" + TELL, ASK, limits=patient)
+    assert time.monotonic() - began < 40 and not hanging.done()
     assert hanging.cancel()
-    assert sandbox.submit("def f(): return 0", ASK).result(timeout=20).passed
+    assert sandbox.submit("def f(): return 0", ASK).result(timeout=40).passed
     with pytest.raises(ValueError, match="on_timeout"):
         sandbox.submit(TELL, ASK, on_timeout="never")

@@ -80,9 +80,9 @@ def test_a_fork_that_exits_or_outlives_its_parent_keeps_no_worker() -> None:
         "os.wait()\n"
         "assert sandbox.run(RIGHT, ADD).passed\n"
         "child = os.fork()\n"
-        "if child == 0: time.sleep(60); os._exit(0)\n"
+        "if child == 0: time.sleep(200); os._exit(0)\n"
         "print(child, flush=True)\n"
-        "time.sleep(60)\n"
+        "time.sleep(200)\n"
     )
     assert process.stdout and process.stderr
     fork = process.stdout.readline()
@@ -91,7 +91,7 @@ def test_a_fork_that_exits_or_outlives_its_parent_keeps_no_worker() -> None:
     assert len(workers) >= 4
     try:
         process.kill()
-        _, alive = psutil.wait_procs(workers, timeout=5)
+        _, alive = psutil.wait_procs(workers, timeout=40)
         assert not alive
     finally:
         os.kill(int(fork), signal.SIGKILL)
@@ -109,7 +109,7 @@ def test_ctrl_c_ends_what_runs(wait: str) -> None:
         "    except KeyboardInterrupt:\n"
         "        begun = time.monotonic()\n"
         "        assert sandbox.run(RIGHT, ADD).passed\n"  # and the queue is empty: nothing is ahead of it
-        "        assert time.monotonic() - begun < 20\n"
+        "        assert time.monotonic() - begun < 60\n"
         "        raise\n"
     )
     assert process.stdout
@@ -117,9 +117,9 @@ def test_ctrl_c_ends_what_runs(wait: str) -> None:
     time.sleep(0.5)
     workers = tree(process.pid)
     process.send_signal(signal.SIGINT)
-    _, stderr = process.communicate(timeout=60)  # all that waits would take 150 s
+    _, stderr = process.communicate(timeout=120)  # all that waits would take 150 s
     assert stderr.rstrip().endswith("KeyboardInterrupt"), stderr
-    assert workers and not psutil.wait_procs(workers, timeout=5)[1]
+    assert workers and not psutil.wait_procs(workers, timeout=40)[1]
 
 
 @pytest.mark.alone
@@ -135,9 +135,9 @@ def test_the_interpreter_ends_while_a_daemon_thread_waits(last_word: str) -> Non
     assert process.stdout
     assert process.stdout.readline() == "ready\n"
     workers = tree(process.pid)
-    process.communicate(timeout=20)
+    process.communicate(timeout=90)
     assert process.returncode == bool(last_word)
-    assert workers and not psutil.wait_procs(workers, timeout=5)[1]
+    assert workers and not psutil.wait_procs(workers, timeout=40)[1]
     assert newly_left(before) == []
 
 
@@ -160,23 +160,26 @@ def test_closing_while_calls_are_in_flight() -> None:
     threads.append(threading.Thread(target=lambda: asyncio.run(arun())))
     for thread in threads:
         thread.start()
-    time.sleep(0.5)
+    deadline = time.monotonic() + 60
+    while len(sandbox._dispatcher.open) < len(threads):  # all have been handed over
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
     closers = [threading.Thread(target=sandbox.close) for _ in range(3)]
     for thread in closers:
         thread.start()
     for thread in (*closers, *threads):
-        thread.join(10)
+        thread.join(60)
         assert not thread.is_alive()
     assert answers == ["this Sandbox was closed"] * 8
     after = footprint()
-    assert (after.processes, after.descriptors) == (before.processes, before.descriptors)
+    assert after.processes <= before.processes and after.descriptors <= before.descriptors
 
 
 def test_a_sandbox_that_is_forgotten_closes() -> None:
     before = footprint()
     Sandbox(workers=1).run(RIGHT, ADD)
     after = footprint()
-    assert (after.processes, after.descriptors) == (before.processes, before.descriptors)
+    assert after.processes <= before.processes and after.descriptors <= before.descriptors
 
 
 @pytest.mark.alone
@@ -220,7 +223,7 @@ def test_an_ordinary_user(tmp_path_factory: pytest.TempPathFactory) -> None:
         env={"PATH": os.defpath, "PYTHONPATH": str(top)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
     uid, level, *rest = done.stdout.split(maxsplit=2)
     assert (uid, rest) == (str(USER), ["[True, True] timeout\n"]), done.stderr

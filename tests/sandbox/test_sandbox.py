@@ -86,7 +86,7 @@ def test_one_bad_test_does_not_cost_the_others(sandbox, body, status):
 
 def test_hanging_everywhere_costs_two_test_limits(sandbox):
     verdict = sandbox.run("def add(a, b):\n    while True: pass", ADD * 4)
-    assert verdict.pass_rate == 0 and verdict.cpu_seconds < 2 * 1.0 + 0.4
+    assert verdict.pass_rate == 0 and verdict.cpu_seconds < 2 * 1.0 + 3  # 15 s if each cost its limit
     assert statuses(verdict)[0] == "timeout" and statuses(verdict)[-1] == "not_run"
 
 
@@ -106,7 +106,7 @@ def test_program_and_wall_limits(sandbox):
     verdict = sandbox.run(busy, ADD, limits=Limits(test_seconds=1.0, program_seconds=1.0))
     assert 1 <= statuses(verdict).count("passed") <= 2 and statuses(verdict)[-1] == "not_run"
     sleepy = "import time\ndef add(a, b):\n    time.sleep(0.6)\n    return a + b"
-    verdict = sandbox.run(sleepy, ADD, limits=Limits(test_seconds=1.0, wall_seconds=1.0))
+    verdict = sandbox.run(sleepy, ADD, limits=Limits(test_seconds=4.0, wall_seconds=4.0))
     assert statuses(verdict)[0] == "passed" and statuses(verdict)[-1] == "not_run"
 
 
@@ -186,8 +186,8 @@ def test_order_of_run_many_and_progress(sandbox, capsys):
 def test_equal_runs_are_shared_unless_fresh(sandbox):
     slow = "import time\ntime.sleep(0.4)\n" + RIGHT
     start = time.monotonic()
-    assert all(v.passed for v in sandbox.run_many([(slow, ADD)] * 50))
-    assert time.monotonic() - start < 6  # 10 s if each were run, by two workers
+    assert all(v.passed for v in sandbox.run_many([(slow, ADD)] * 200))
+    assert time.monotonic() - start < 30  # 40 s if each were run, by two workers
     hashes = "def h():\n    return hash('abc') + 0"
     tests = ["assert h() == 0"]
     assert len({sandbox.run(hashes, tests).outcomes[0].message for _ in range(2)}) == 1
@@ -218,12 +218,13 @@ def test_thousands_in_flight_from_one_event_loop(sandbox):
 
 def test_cancelling_kills_the_program(sandbox):
     async def cancelled():
-        task = asyncio.create_task(sandbox.arun("import time\ntime.sleep(50)", ADD, limits=Limits(test_seconds=30)))
+        patient = Limits(test_seconds=100, wall_seconds=200)
+        task = asyncio.create_task(sandbox.arun("import time\ntime.sleep(50)", ADD, limits=patient))
         await asyncio.sleep(0.5)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        return await asyncio.wait_for(asyncio.gather(*(sandbox.arun(RIGHT + f"#{i}", ADD) for i in range(4))), 10)
+        return await asyncio.wait_for(asyncio.gather(*(sandbox.arun(RIGHT + f"#{i}", ADD) for i in range(4))), 40)
 
     assert all(v.passed for v in asyncio.run(cancelled()))
 
@@ -254,7 +255,7 @@ def test_a_worker_killed_once_is_nothing_and_twice_is_an_error():
             return []
 
     def kill_worker_while_it_runs():
-        end = time.monotonic() + 30
+        end = time.monotonic() + 90
         while len(found := processes()) <= len(idle):
             assert time.monotonic() < end
             time.sleep(0.05)
@@ -273,7 +274,7 @@ def test_a_worker_killed_once_is_nothing_and_twice_is_an_error():
         assert sandbox.run(RIGHT, ADD).passed  # its interpreters are there
         idle = processes()
         answers = []
-        for seconds, kills in ((1, 1), (2, 2)):
+        for seconds, kills in ((2, 1), (3, 2)):
             thread = threading.Thread(target=run, args=(seconds, answers))
             thread.start()
             for _ in range(kills):
@@ -336,5 +337,5 @@ def test_the_owner_killed_leaves_nothing(tmp_path):
     assert len(tree) >= 4
     owner.kill()
     owner.wait()
-    _, alive = psutil.wait_procs(tree, timeout=5)
+    _, alive = psutil.wait_procs(tree, timeout=40)
     assert not alive

@@ -56,7 +56,7 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-def wait_for(condition: Callable[[], Any], seconds: float = 10.0) -> None:
+def wait_for(condition: Callable[[], Any], seconds: float = 60.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it does not happen"
@@ -122,7 +122,7 @@ def test_children_find_it(sandbox: SharedSandbox, method: Any) -> None:
     queue = context.Queue()
     child = context.Process(target=in_child, args=(queue,))
     child.start()
-    assert queue.get(timeout=20) == (server_pid(sandbox), True)
+    assert queue.get(timeout=120) == (server_pid(sandbox), True)
     child.join()
     assert sandbox.run(PROGRAM, TESTS).passed, "the child's end disturbed the parent"
 
@@ -153,7 +153,7 @@ for thread in threads: thread.start()
 for thread in threads: thread.join()
 print(len(started))
 """
-    assert python(code).communicate(timeout=30)[0].strip() == "1"
+    assert python(code).communicate(timeout=120)[0].strip() == "1"
 
 
 def test_cancelling_kills_the_program(sandbox: SharedSandbox) -> None:
@@ -167,7 +167,7 @@ def test_cancelling_kills_the_program(sandbox: SharedSandbox) -> None:
         assert (await sandbox.arun(PROGRAM, TESTS)).passed
         return time.monotonic() - start
 
-    assert asyncio.run(run()) < 5, "each of the programs may run for 20 s"
+    assert asyncio.run(run()) < 19, "each of the programs may run for 20 s"
 
 
 def test_a_client_that_dies_takes_its_programs_with_it(sandbox: SharedSandbox) -> None:
@@ -187,7 +187,7 @@ asyncio.run(main())
     child.wait()
     start = time.monotonic()
     assert sandbox.run(PROGRAM, TESTS).passed
-    assert time.monotonic() - start < 5, "each of the programs may run for 20 s"
+    assert time.monotonic() - start < 19, "each of the programs may run for 20 s"
 
 
 def test_the_servers_death_is_an_error_and_the_next_call_starts_another(sandbox: SharedSandbox) -> None:
@@ -201,11 +201,11 @@ def test_the_servers_death_is_an_error_and_the_next_call_starts_another(sandbox:
     threads = [threading.Thread(target=run) for _ in range(8)]
     for thread in threads:
         thread.start()
-    time.sleep(0.3)
+    wait_for(lambda: len(sandbox._connected()._futures) == 8)
     before = server_pid(sandbox)
     os.kill(before, signal.SIGKILL)
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     assert len(errors) == 8
     assert f"pid {before}" in str(errors[0])
     assert sandbox.run(PROGRAM, TESTS).passed
@@ -218,23 +218,28 @@ def test_the_server_ends_with_its_owner(how: str) -> None:
 import os, sys, time
 from acecoder_rl.sandbox.shared import machine_sandbox
 sandbox = machine_sandbox(require="none")
-if os.fork() == 0:
+child = os.fork()
+if child == 0:
     os.close(1)
-    time.sleep(20)  # a child that lives on does not keep the server
+    time.sleep(200)  # a child that lives on does not keep the server
     os._exit(0)
-print(os.environ["ACECODER_RL_SANDBOX"], sandbox._connected().server_pid, flush=True)
+print(os.environ["ACECODER_RL_SANDBOX"], sandbox._connected().server_pid, child, flush=True)
 sys.stdin.read()
 """
     owner = python(code, stdin=subprocess.PIPE)
     assert owner.stdin and owner.stdout
-    directory, pid = owner.stdout.readline().split()
-    assert is_alive(int(pid))
-    if how == "kill -9":
-        owner.kill()
-    owner.stdin.close()
-    owner.wait(10)
-    wait_for(lambda: not is_alive(int(pid)))
-    wait_for(lambda: not os.path.exists(directory))
+    directory, pid, child = owner.stdout.readline().split()
+    try:
+        assert is_alive(int(pid))
+        if how == "kill -9":
+            owner.kill()
+        owner.stdin.close()
+        owner.wait(60)
+        wait_for(lambda: not is_alive(int(pid)))
+        wait_for(lambda: not os.path.exists(directory))
+        assert is_alive(int(child))
+    finally:
+        os.kill(int(child), signal.SIGKILL)
 
 
 def test_other_settings_than_those_running_are_refused(sandbox: SharedSandbox) -> None:
