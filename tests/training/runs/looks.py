@@ -18,13 +18,14 @@ def reports(run: Path, kind: str) -> list[dict[str, Any]]:
 
 
 def left_behind() -> list[str]:
-    """Processes of our runs: they have our PYTHONPATH. Slurm's jobs have it too; their tests may run beside these."""
-    mark, of_slurm = f"PYTHONPATH={HERE}".encode(), b"SLURM_JOB_ID="
+    """Processes of our runs: they have our PYTHONPATH. Slurm's jobs, and who submits them and waits, have it too; their
+    tests may run beside these."""
+    mark, of_slurm = f"PYTHONPATH={HERE}".encode(), (b"SLURM_JOB_ID=", b"SLURM_CONF=/tmp/slurm-")  # slurm/cluster.py
     found = []
     for process in psutil.process_iter(["cmdline"]):
         try:
             environ = Path(f"/proc/{process.pid}/environ").read_bytes()
-            if mark in environ and of_slurm not in environ:
+            if mark in environ and not any(each in environ for each in of_slurm):
                 found.append(" ".join(process.info["cmdline"] or [])[:100])
         except OSError:
             continue
