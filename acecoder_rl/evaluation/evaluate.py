@@ -172,7 +172,10 @@ def _judge(
     todo: Sequence[tuple[Item, int, Said]], results: Ledger, benchmark: Benchmark, options: Evaluate, told: OnDone
 ) -> None:
     try:
-        sandbox = Sandbox(options.workers, benchmark.limits, require=options.require, python=options.data.python)
+        sandbox = Sandbox(
+            options.workers, benchmark.limits, require=options.require, python=options.data.python,
+            preload=benchmark.preload,
+        )  # fmt: skip
     except ValueError as error:
         raise InputError(str(error)) from None
 

@@ -273,6 +273,38 @@ def test_livecodebenchs_tests_are_all_of_them_packed_ones_too(jsonl, sandbox):
     assert "# YOUR CODE HERE" in stdin.chat and "def inc(self, n: int) -> int:" in functional.chat
 
 
+def test_livecodebenchs_programs_have_its_imports_and_may_recurse_deep(jsonl, sandbox):
+    found = load("livecodebench", DataOptions({"livecodebench": [jsonl("t.jsonl", lcb_rows())]}))
+    stdin, functional = found.items
+    deep = "def count(n):\n    return n and 1 + count(n - 1)\n"
+    for text in (
+        "print(sum(Counter(list(map(int, input().split()))).elements()))",
+        f"{deep}total = sum(map(int, input().split()))\nprint(count(9000) - 9000 + total)",
+        "from __future__ import annotations\nprint(sum(map(int, input().split())))",
+        "print(pow(5, 2, 7) - 4 + sum(map(int, input().split())))",  # Python's own, not that of math
+    ):
+        assert passes(stdin, program_of(stdin, f"```python\n{text}\n```", False, found.stops), sandbox), text
+    method = f"{deep}class Solution:\n    def inc(self, n: int) -> int:\n        return count(9000) - 8999 + n\n"
+    assert passes(functional, program_of(functional, f"```python\n{method}```", False, found.stops), sandbox)
+
+
+def test_what_a_base_model_writes_after_its_answer_is_not_the_answer(jsonl, sandbox):
+    found = load("livecodebench", DataOptions({"livecodebench": [jsonl("t.jsonl", lcb_rows())]}))
+    answer = "```python\nprint(sum(map(int, input().split())))\n```\n"
+    other = (
+        "\n### Question:\nMultiply.\n\n### Answer:\n```python\na, b = map(int, input().split())\nprint(a * b)\n```\n"
+    )
+    assert passes(found.items[0], program_of(found.items[0], answer + other, True, found.stops), sandbox)
+
+
+def test_prose_of_any_length_after_a_base_models_code_is_no_part_of_it(evalplus, sandbox):
+    (item,) = evalplus("humaneval+", HALF)
+    prose = "".join(f"This is line {number}, and it isn't Python at all.\n" for number in range(300))
+    for after in ("```\n", '\nexample = """\n'):
+        text = f"    return x / 2\n{after}\n{prose}"
+        assert passes(item, program_of(item, text, True, ("\ndef ",)), sandbox), after
+
+
 BCB = {
     "task_id": "BigCodeBench/0",
     "complete_prompt": 'import json\n\ndef task_func(text):\n    """Read JSON, and count."""\n',
@@ -319,7 +351,7 @@ def test_our_verdicts_are_evalplus_own_checkers(tmp_path):
     command = [sys.executable, "-m", "acecoder_rl.bench.evalplus_agreement", "--overlay", str(folder)]
     done = subprocess.run(
         [*command, "--every", "16", "--mutants", "1", "--json", str(tmp_path / "found.json")], text=True,
-        capture_output=True, timeout=120, env={**os.environ, "XDG_CACHE_HOME": str(tmp_path)},
+        capture_output=True, timeout=900, env={**os.environ, "XDG_CACHE_HOME": str(tmp_path)},
         cwd=Path(__file__).parents[2],
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr

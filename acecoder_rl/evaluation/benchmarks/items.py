@@ -61,6 +61,7 @@ class Benchmark:
         stops: where the answer of a base model ends, if these come first.
         about: what else tells the data apart: release, dates, tests left out; plain JSON.
         note: a caveat that goes with every figure, "" for none.
+        preload: modules that all programs import (`Item.before`).
     """
 
     name: str
@@ -72,3 +73,4 @@ class Benchmark:
     stops: tuple[str, ...] = ()
     about: dict[str, Any] = field(default_factory=dict)
     note: str = ""
+    preload: tuple[str, ...] = ()

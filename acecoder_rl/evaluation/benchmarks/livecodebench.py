@@ -1,8 +1,9 @@
 """LiveCodeBench: code generation, by release and date.
 
-Covers: its public rows (stdin and functional tests, packed or plain), its own chat prompt.
+Covers: its public rows (stdin and functional tests, packed or plain), its own chat prompt, what its grader puts before
+    every program.
 Does not cover: its few-shot prompt for base models: they continue the chat's text.
-Source: LiveCodeBench, lcb_runner/prompts/code_generation.py; a program has 6 s a test there.
+Source: LiveCodeBench, lcb_runner/prompts/code_generation.py and evaluation/testing_util.py; a program has 6 s a test.
 """
 
 from __future__ import annotations
@@ -35,6 +36,17 @@ NO_STARTER = (
     "Read the inputs from stdin solve the problem and write the answer to stdout (do not directly test on the sample "
     "inputs). Enclose your code within delimiters as follows. Ensure that when the python program runs, it reads the "
     "inputs, runs the algorithm and writes output to STDOUT."
+)
+# A base model goes on with another question when it has answered.
+STOPS = ("\n### Question",)
+MODULES = (
+    *("string", "re", "datetime", "collections", "heapq", "bisect", "copy", "math", "random", "statistics"),
+    *("itertools", "functools", "operator", "io", "sys", "json"),
+)
+BEFORE = (
+    "".join(f"from {name} import *\n" for name in (*MODULES, "builtins", "typing"))
+    + "".join(f"import {name}\n" for name in MODULES)
+    + "sys.setrecursionlimit(50000)\n"
 )
 
 
@@ -69,7 +81,9 @@ def load(given: Sequence[Path], release: str, first: date | None, last: date | N
         raise InputError(f"no problem of {found.source} is from {first or 'ever'} to {last or 'now'}: it has {have}")
     about: dict[str, Any] = {"release": release, "from": str(first or min(dates)), "to": str(last or max(dates))}
     about["content"] = files.digest(kept)
-    return Benchmark("livecodebench", tuple(items), found.source, LIMITS, system=SYSTEM, about=about)
+    return Benchmark(
+        "livecodebench", tuple(items), found.source, LIMITS, system=SYSTEM, stops=STOPS, about=about, preload=MODULES
+    )
 
 
 def contest_date(row: dict[str, Any], at: At) -> date:
@@ -91,4 +105,4 @@ def _item(row: dict[str, Any], where: str) -> Item:
         f"### Question:\n{problem.question}\n\n### Format: {shape}\n\n"
         "### Answer: (use the provided format with backticks)\n\n"
     )
-    return Item(problem.id, text, f"{SYSTEM}\n\n{text.rstrip()}", "", problem)
+    return Item(problem.id, text, f"{SYSTEM}\n\n{text.rstrip()}", "", problem, before=BEFORE)

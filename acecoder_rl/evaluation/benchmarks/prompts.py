@@ -10,6 +10,7 @@ Source: evalplus 0.3.1, codegen.py and provider/utility.py.
 from __future__ import annotations
 
 import ast
+import re
 
 from acecoder_rl.completions import extract_program
 from acecoder_rl.evaluation.benchmarks.items import Item
@@ -25,7 +26,8 @@ PREFIX = (
 )
 STOPS = ("<|endoftext|>", "<|endofmask|>", "</s>", "\nif __name__", "\ndef main(", "\nprint(")
 FUNCTION_STOPS = (*STOPS, "\ndef ", "\nclass ", "\nimport ", "\nfrom ", "\nassert ")
-LINES = 400  # of an answer that breaks off: how many are tried without
+LINES = 400  # of an answer that breaks off: how often one is tried with less
+_PLACE = re.compile(r"line (\d+)\)$")  # of an error, in a message of the parser
 
 
 def chat(code: str) -> str:
@@ -50,13 +52,16 @@ def program_of(item: Item, text: str, base: bool, stops: tuple[str, ...]) -> str
     name = item.problem.entry_point
     if program and item.head and name:
         tree = Parser(PARSE_BUDGET)(program)[0]
-        program = item.before + (program if tree is None else needed(program, tree, name, item.named))
-    return program
+        program = program if tree is None else needed(program, tree, name, item.named)
+    # Nothing may stand before imports from the future.
+    return item.before + program if program and "from __future__" not in program else program
 
 
 def _answered(item: Item, text: str, base: bool, stops: tuple[str, ...]) -> str:
-    if base and item.head:
-        return _whole(item.head + cut(text, stops))
+    if base:
+        text = cut(text, stops)
+        if item.head:
+            return _whole(item.head + text)
     found = extract_program(text, item.problem.tests).code
     name = item.problem.entry_point
     if not item.head or not name or _defines(found, name):
@@ -76,12 +81,19 @@ def _indented(code: str, text: str) -> str:
 
 
 def _whole(program: str) -> str:
-    """Without last lines that break off."""
+    """Without last lines that break off, or are no Python."""
     parse, lines = Parser(PARSE_BUDGET), program.rstrip().split("\n")
-    for end in range(len(lines), max(0, len(lines) - LINES), -1):
+    end = len(lines)
+    for _ in range(LINES):
         part = "\n".join(lines[:end]) + "\n"
-        if parse(part)[0] is not None:
+        tree, message = parse(part)
+        if tree is not None:
             return part
+        # No line behind the one that cannot be read mends it. Within an f-string its number may be another.
+        place = None if "f-string" in message else _PLACE.search(message)
+        end = min(end - 1, int(place[1]) if place else end)
+        if end < 1:
+            break
     return program
 
 
