@@ -63,7 +63,7 @@ class Blocks:
     """Never answers in time, and blocks its event loop meanwhile."""
 
     async def score(self, problem: Problem, completion: str, program: Program, truncated: bool) -> float:
-        time.sleep(3)
+        time.sleep(600)  # in a daemon thread: nobody waits for its end
         return 0.0
 
 

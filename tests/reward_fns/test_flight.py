@@ -13,10 +13,12 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 
 from acecoder_rl.problems import Problem
+from acecoder_rl.sandbox import Limits
 from reward_fns import PassRate
 from reward_fns.loop import wait_for
 from tests.reward_fns.common import PROBLEM, RIGHT, fenced
@@ -24,6 +26,9 @@ from tests.reward_fns.common import PROBLEM, RIGHT, fenced
 # Each run of it says another number, so the numbers among the verdicts count the runs.
 TELLS = "import os\ndef f():\n    raise ValueError(os.urandom(8).hex())"
 ONE_TEST = Problem("tells", "", ("assert f() == 1",))
+
+
+CORES = len(os.sched_getaffinity(0))
 
 
 def numbers(rewards: list) -> set[str]:
@@ -34,7 +39,9 @@ def test_a_thousand_rewards_in_flight_take_no_thread_each():
     async def go() -> tuple[int, int, list]:
         reward = PassRate()
         await reward.score(PROBLEM, RIGHT)
-        programs = [f"def add(a, b):\n    return a + b + ({n} - {n})" for n in range(1000)]
+        # They wait behind some that take their time.
+        first = [f"import time\ntime.sleep(2)\ndef add(a, b):\n    return a + b + {n} - {n}" for n in range(CORES)]
+        programs = [*first, *(f"def add(a, b):\n    return a + b + ({n} - {n})" for n in range(1000))]
         tasks = [asyncio.create_task(reward.score(PROBLEM, fenced(code))) for code in programs]
         await asyncio.sleep(0.05)  # all have been handed over
         flying = sum(not task.done() for task in tasks)
@@ -68,19 +75,21 @@ def test_equal_programs_of_a_group_run_once_also_one_after_the_other():
 
 
 def test_cancelling_a_reward_kills_its_program():
-    busy = fenced("def add(a, b):\n    while True: pass")
+    patient = replace(PROBLEM, limits=Limits(test_seconds=100, program_seconds=200, wall_seconds=200))
 
     async def go() -> None:
-        task = asyncio.create_task(PassRate().score(PROBLEM, busy))
+        busy = [fenced(f"def add(a, b):\n    while True: {n}") for n in range(2 * CORES)]
+        tasks = [asyncio.create_task(PassRate().score(patient, code)) for code in busy]
         await asyncio.sleep(0.3)
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        # All workers are free at once: the next ones would wait behind a program that goes on.
+        for task in tasks:
+            task.cancel()
+        ended = await asyncio.gather(*tasks, return_exceptions=True)
+        assert all(isinstance(each, asyncio.CancelledError) for each in ended)
+        # All workers are free at once: the next ones would wait behind programs that go on.
         begun = time.monotonic()
         codes = [fenced(f"def add(a, b):\n    return {n} + a + b - {n}") for n in range(-8, 0)]
         await asyncio.gather(*(PassRate().score(PROBLEM, code) for code in codes))
-        assert time.monotonic() - begun < 2
+        assert time.monotonic() - begun < 60
 
     asyncio.run(go())
 
@@ -108,10 +117,15 @@ async def main():
 asyncio.run(main())
 """
     env = {name: value for name, value in os.environ.items() if name != "ACECODER_RL_SANDBOX"}
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, env=env)
-    assert done.returncode == 0, done.stderr
-    whole, longest = map(float, done.stdout.split())
-    assert longest < whole / 2
+    shares = []
+    for _ in range(5):  # a machine that does something else for a while holds up one of them, a loop that waits all
+        done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120, env=env)
+        assert done.returncode == 0, done.stderr
+        whole, longest = map(float, done.stdout.split())
+        shares.append(longest / whole)
+        if shares[-1] < 0.5:
+            break
+    assert min(shares) < 0.5, shares
 
 
 @pytest.mark.alone  # forks this process, which has threads of pytest-xdist in the other part of the tests
@@ -128,14 +142,19 @@ def test_a_forked_child_scores_as_well():
 
 
 def test_waiting_with_a_limit_ends_a_coroutine_that_blocks_its_loop():
-    async def blocks() -> None:
-        time.sleep(1.5)
+    over = threading.Event()
 
-    begun = time.monotonic()
-    with pytest.raises(TimeoutError, match=r"no result within 0\.2 s"):
-        wait_for(blocks(), 0.2)
-    assert wait_for(asyncio.sleep(0, "next"), 1) == "next"  # it has another loop
-    assert time.monotonic() - begun < 1
+    async def blocks() -> None:
+        over.wait(120)
+
+    try:
+        begun = time.monotonic()
+        with pytest.raises(TimeoutError, match=r"no result within 0\.2 s"):
+            wait_for(blocks(), 0.2)
+        assert wait_for(asyncio.sleep(0, "next"), 60) == "next"  # it has another loop
+        assert time.monotonic() - begun < 100
+    finally:
+        over.set()
 
 
 def test_callers_in_threads_share_one_loop():
@@ -156,5 +175,5 @@ def test_callers_in_threads_share_one_loop():
 def test_importing_rewards_loads_nothing_heavy():
     heavy = ("torch", "ray", "openrlhf", "vllm", "transformers", "numpy", "yaml", "pydantic", "pyarrow")
     code = f"import sys, reward_fns; print([name for name in {heavy} if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=30)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
     assert done.stdout.strip() == "[]"

@@ -11,7 +11,6 @@ import importlib.util
 import json
 import os
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -266,23 +265,23 @@ def test_a_malformed_label_is_worth_0_and_told(load: Load, label: Any, capfd: py
 
 
 @pytest.mark.parametrize(
-    ("config", "said"),
+    ("config", "said", "seconds"),
     [
-        ("", "ACECODER_RL_REWARD is not set"),
-        ({**PASS_RATE, "sandbox": {"python": "/nowhere/python"}}, "SandboxError"),
-        (scorer("Broken"), "ConnectionError: the scorer is gone"),
-        (scorer("Fixed", value=float("nan")), "rm scored a completion nan"),
-        (scorer("Waits"), "TimeoutError: no result within 0.5 s"),
-        (scorer("Blocks"), "TimeoutError: no result within 0.5 s"),
+        ("", "ACECODER_RL_REWARD is not set", 120),
+        ({**PASS_RATE, "sandbox": {"python": "/nowhere/python"}}, "SandboxError", 120),
+        (scorer("Broken"), "ConnectionError: the scorer is gone", 120),
+        (scorer("Fixed", value=float("nan")), "rm scored a completion nan", 120),
+        (scorer("Waits"), "TimeoutError: no result within 0.5 s", 0.5),
+        (scorer("Blocks"), "TimeoutError: no result within 0.5 s", 0.5),
     ],
     ids=["no configuration", "broken sandbox", "broken scorer", "nan", "hanging scorer", "blocking scorer"],
 )
-def test_reward_func_never_raises_and_never_hangs(load: Load, config: Any, said: str, capfd: pytest.CaptureFixture):
+def test_reward_func_never_raises_and_never_hangs(
+    load: Load, config: Any, said: str, seconds: float, capfd: pytest.CaptureFixture
+):
     module = load(config)
-    module.CALL_SECONDS = 0.5
-    begun = time.monotonic()
-    value, logged = ask(module, PROMPT + RIGHT)
-    assert time.monotonic() - begun < 2
+    module.CALL_SECONDS = seconds
+    value, logged = ask(module, PROMPT + RIGHT)  # a scorer that hangs does so for ever
     assert (value, logged["reward_errors"]) == (0.0, 1.0)
     assert said in capfd.readouterr().err
 
@@ -300,9 +299,9 @@ def test_reward_func_takes_any_lists(load: Load, arguments: tuple):
 
 def test_a_program_that_hangs_costs_its_limit_only(load: Load):
     config = {**PASS_RATE, "sandbox": {"test_seconds": 0.3}}
-    begun = time.monotonic()
-    assert ask(load(config), PROMPT + HANGS)[1]["timeouts"] >= 2.0
-    assert time.monotonic() - begun < 5
+    logged = ask(load(config), PROMPT + HANGS)[1]
+    assert logged["timeouts"] >= 2.0
+    assert logged["sandbox_seconds"] < 3  # of CPU; by the usual limit it were 8
 
 
 def test_the_file_needs_no_openrlhf_for_reward_func(load: Load, monkeypatch: pytest.MonkeyPatch):

@@ -23,7 +23,7 @@ from reward_fns.reward import KEYS
 from tests.reward_fns.common import BROKEN, EXITS, HANGS, PROBLEM, PROSE, RIGHT, TESTS, fenced, passing
 
 EVAL = replace(PROBLEM, mode="eval")
-QUICK = Settings(limits=Limits(test_seconds=0.3))
+QUICK = Settings(limits=Limits(test_seconds=1.0))
 # The tests name the program's class, so that its own __eq__ decides.
 CLAIMS = Problem("node", "Write a class Node.", ("assert Node(1) == Node(1)", "assert Node(2).value == 2"))
 NODE = fenced("class Node:\n    def __init__(self, v): self.value = v\n    def __eq__(self, o): return True")
@@ -95,7 +95,7 @@ def test_the_choice_of_withheld_tests_is_the_same_in_every_process_and_for_every
         "print(sorted(withheld(Problem.from_label(sys.argv[1]).tests, 0.4)))"
     )
     command = [sys.executable, "-c", code, PROBLEM.to_label()]
-    said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
+    said = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout
     assert said.strip() == str(sorted(withheld(again.tests, 0.4))) == str(sorted(withheld(PROBLEM.tests, 0.4)))
 
 
@@ -175,10 +175,10 @@ def test_eval_rows_count_what_training_refuses():
 
 
 def test_a_problems_own_limits_count():
-    slow = fenced("import time\ndef add(a, b):\n    time.sleep(0.6)\n    return a + b")
+    slow = fenced("import time\ndef add(a, b):\n    time.sleep(1.5)\n    return a + b")
     problem = Problem("slow", "", TESTS[:1])
     assert PassRate(sandbox=QUICK)(problem, slow).components["timeouts"] == 1.0
-    own = replace(problem, limits=Limits(test_seconds=3.0))
+    own = replace(problem, limits=Limits(test_seconds=20.0))
     assert PassRate(sandbox=QUICK)(own, slow).value == 1.0
 
 

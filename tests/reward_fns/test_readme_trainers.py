@@ -51,7 +51,7 @@ def test_trl_trains_on_a_laptop(tiny_model, tmp_path):
         ):  # fmt: skip
             assert old in text
             text = text.replace(old, new)
-        done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, timeout=600, cwd=tmp_path)
+        done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, timeout=1200, cwd=tmp_path)
         assert done.returncode == 0, done.stderr[-3000:]
     assert len(server.asked) == 8  # two steps of four completions
 

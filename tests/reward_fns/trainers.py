@@ -23,7 +23,7 @@ def installed(name: str, *packages: str, dependencies: bool = False) -> Path:
             shutil.rmtree(folder, ignore_errors=True)
             pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--target", folder]
             subprocess.run(
-                [*pip, *([] if dependencies else ["--no-deps"]), *packages], check=True, timeout=300,
+                [*pip, *([] if dependencies else ["--no-deps"]), *packages], check=True, timeout=1800,
                 env={**os.environ, "PIP_NO_WARN_CONFLICTS": "1"},
             )  # fmt: skip
             done.write_text(wanted)
@@ -38,7 +38,7 @@ def run(script: str, folder: Path, **environment: str) -> str:
     """
     root = Path(__file__).resolve().parents[2]
     done = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, timeout=600,
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=1200,
         env={**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{root}", **environment},
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]
