@@ -117,6 +117,9 @@ class _Substitute:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         return self.tokenizer(*args, **kwargs)
 
+    def get_added_vocab(self) -> dict[str, int]:
+        return self.tokenizer.get_added_vocab()
+
     def decode(self, *args: Any, **kwargs: Any) -> str:
         self.tokenizer.decode(*args, **kwargs)
         return self.answer

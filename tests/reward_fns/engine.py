@@ -29,6 +29,9 @@ class Tokenizer:
         assert not add_special_tokens and return_tensors == "pt"
         return {"input_ids": torch.tensor([encode(text)])}
 
+    def get_added_vocab(self) -> dict[str, int]:
+        return SPECIAL
+
     def decode(self, tokens: list[int], skip_special_tokens: bool) -> str:
         shown = (token for token in tokens if token not in NAMES or not skip_special_tokens)
         return "".join(NAMES.get(token) or chr(token) for token in shown)
