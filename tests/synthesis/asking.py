@@ -26,7 +26,7 @@ def words(text: str, **more: Any) -> Request:
 
 
 def model(fake: Fake, **more: Any) -> Endpoint:
-    return Endpoint(endpoint=fake.url, model="coder", **{"timeout_seconds": 30.0, "retries": 3, **more})
+    return Endpoint(endpoint=fake.url, model="coder", **{"timeout_seconds": 120.0, "retries": 3, **more})
 
 
 def asked(

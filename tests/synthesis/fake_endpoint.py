@@ -101,7 +101,7 @@ def endpoint(script: Script) -> Iterator[Fake]:
             try:
                 reply = script(body, number)
                 if reply.hang:
-                    fake.over.wait(60)
+                    fake.over.wait(300)
                     return
                 fake.over.wait(reply.wait)
             finally:

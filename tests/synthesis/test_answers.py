@@ -121,18 +121,18 @@ def test_ctrl_c_keeps_what_was_answered_and_waits_for_what_is_paid(tmp_path):
     """Ten are answered at once, the next come a moment after Ctrl-C."""
 
     def script(body, number):
-        return Reply(body=said("late").body, wait=60) if number >= 10 else said("early")
+        return Reply(body=said("late").body, wait=300) if number >= 10 else said("early")
 
     with endpoint(script) as fake:
         process = start(ASKING, tmp_path, fake.url)
         try:
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + 120
             while len(fake.asked) < 16 and time.monotonic() < deadline:
                 time.sleep(0.02)
             process.send_signal(signal.SIGINT)
             assert process.stderr is not None and "6 requests in flight" in process.stderr.readline()
             fake.over.set()
-            out, rest = process.communicate(timeout=60)
+            out, rest = process.communicate(timeout=120)
         finally:
             process.kill()
         assert out.split() == ["early"] * 10 + ["late"] * 6 + ["interrupted"] and rest == ""
@@ -148,13 +148,13 @@ def test_a_second_ctrl_c_does_not_wait(tmp_path):
     with endpoint(lambda *_: Reply(hang=True)) as fake:
         process = start(ASKING, tmp_path, fake.url)
         try:
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + 120
             while len(fake.asked) < 6 and time.monotonic() < deadline:
                 time.sleep(0.02)
             process.send_signal(signal.SIGINT)
             assert process.stderr is not None and "6 requests in flight" in process.stderr.readline()
             process.send_signal(signal.SIGINT)
-            out, rest = process.communicate(timeout=60)
+            out, rest = process.communicate(timeout=120)
         finally:
             process.kill()
         assert out.split() == ["interrupted"] and "Traceback" not in rest

@@ -105,7 +105,7 @@ def test_each_process_finds_the_same():
             capture_output=True,
             text=True,
             check=True,
-            timeout=120,
+            timeout=600,
         ).stdout
         for seed in ("1", "2")
     }

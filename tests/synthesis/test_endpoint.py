@@ -25,10 +25,10 @@ def test_answers_come_in_order_and_a_second_time_from_the_cache(tmp_path):
     together = threading.Barrier(8)
 
     def script(body, number):
-        together.wait(30)  # eight are in flight at once, or the test fails
+        together.wait(120)  # eight are in flight at once, or the test fails
         return echo(body)
 
-    told, fake = asked(script, requests, tmp_path, concurrency=8)
+    told, fake = asked(script, requests, tmp_path, concurrency=8, timeout_seconds=300.0)
     assert told == [[f"WORD {i}"] for i in range(40)]
     assert len(fake.asked) == 40 and fake.peak == 8
     with endpoint(lambda *_: error(500, "nobody must ask")) as fake, Answers(tmp_path / "answers.sqlite") as answers:
@@ -47,7 +47,7 @@ def test_429_is_waited_for_as_long_as_it_says_and_by_everybody(tmp_path):
     told, fake = asked(first(error(429, "slow down", Retry_After="0.6")), [words(f"{i}") for i in range(9)], tmp_path,
                        concurrency=1)  # fmt: skip
     assert told == [[f"{i}"] for i in range(9)] and len(fake.asked) == 10
-    assert 0.6 <= time.monotonic() - begun < 30
+    assert 0.6 <= time.monotonic() - begun < 120
 
 
 def test_429_does_not_use_up_the_tries(tmp_path):
@@ -88,9 +88,9 @@ def test_a_bad_moment_of_the_server_costs_no_question(tmp_path, reply):
 
 def test_a_hang_ends_at_the_deadline_of_the_try(tmp_path):
     begun = time.monotonic()
-    told, fake = asked(first(Reply(hang=True)), [words("word")], tmp_path, timeout_seconds=1.0)
+    told, fake = asked(first(Reply(hang=True)), [words("word")], tmp_path, timeout_seconds=5.0)
     assert told == [["WORD"]] and len(fake.asked) == 2
-    assert 0.5 <= time.monotonic() - begun < 20
+    assert 2.5 <= time.monotonic() - begun < 200  # the server hangs for 300
 
 
 def test_what_a_refused_connection_said_is_told(tmp_path):
@@ -160,7 +160,7 @@ def test_a_poisonous_hang_is_a_time_out(tmp_path):
     def script(body, number):
         return Reply(hang=True) if body["messages"][-1]["content"] == "poison" else echo(body)
 
-    told, _ = asked(script, [words("poison")], tmp_path, retries=1, timeout_seconds=1.0)
+    told, _ = asked(script, [words("poison")], tmp_path, retries=1, timeout_seconds=3.0)
     assert told[0][0].reason == "timeout"
 
 

@@ -26,7 +26,7 @@ MODELS = ("small", "large")
 
 @pytest.fixture(scope="module")
 def sandbox():
-    with Sandbox(workers=2, limits=Limits(test_seconds=0.5, memory_mb=256)) as sandbox:
+    with Sandbox(workers=2, limits=Limits(test_seconds=2.0, memory_mb=256)) as sandbox:
         yield sandbox
 
 

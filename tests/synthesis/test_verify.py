@@ -30,7 +30,7 @@ SAME = "def f(x):\n    return x\n"
 
 @pytest.fixture(scope="module")
 def sandbox():
-    with Sandbox(workers=2, limits=Limits(test_seconds=0.5, memory_mb=256)) as sandbox:
+    with Sandbox(workers=2, limits=Limits(test_seconds=1.0, memory_mb=256)) as sandbox:
         yield sandbox
 
 
@@ -257,14 +257,14 @@ def test_a_programs_own_word_is_no_pass():
 
 
 def test_what_still_runs_when_a_stage_ends_is_killed(sandbox):
-    hang = "import time\ntime.sleep(30)\n"
-    limits = Limits(test_seconds=30, memory_mb=256)
+    hang = "import time\ntime.sleep(100)\n"
+    limits = Limits(test_seconds=100, wall_seconds=200, memory_mb=256)
     with pytest.raises(RuntimeError, match="stopped"), Runs(sandbox) as runs:
         futures = [runs.start(f"{hang}# {number}", parse_tests(STEADY), limits=limits) for number in range(8)]
         raise RuntimeError("stopped")
     assert all(future.cancelled() for future in futures)
     verdict = sandbox.run(SAME, STEADY)
-    assert verdict.passed and verdict.wall_seconds < 20
+    assert verdict.passed and verdict.wall_seconds < 60
 
 
 @pytest.mark.parametrize(
