@@ -79,6 +79,8 @@ class Endpoint(Section):
         for name in value:
             if name in OURS:
                 raise ValueError(f"{name!r} is not its own to say: {OURS[name]}")
+        if value.get("seed") is not None:  # then a question's answers would be copies of one
+            raise ValueError("'seed' is not its own to say: set seed of the stage; each answer has its own")
         return value
 
 

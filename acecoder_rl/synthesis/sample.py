@@ -11,9 +11,9 @@ import json
 from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from acecoder_rl.completions import Program
 from acecoder_rl.problems import Tests, parse_tests
@@ -53,6 +53,12 @@ class SampleSettings(ProgramSettings):
             if value.count(name) > 1:
                 raise ValueError(f"{name!r} stands there twice: name each model once, and set n")
         return value
+
+    @model_validator(mode="after")
+    def _different(self) -> Self:
+        if self.n > 1 and self.temperature == 0:
+            raise ValueError(f"n is {self.n}, and temperature 0 makes them all the same: give more, or n: 1")
+        return self
 
 
 def schema() -> pyarrow.Schema:

@@ -78,6 +78,10 @@ def test_the_resolved_recipe_loads_back(recipe):
          ":8: models.big.extra: 'n' is not its own to say: set samples_per_request"),
         ("    price_in: 0.15", "    extra: {max_tokens: null}",
          ":8: models.big.extra: 'max_tokens' is not its own to say: set max_tokens of the stage, or max_tokens_name"),
+        ("    price_in: 0.15", "    extra: {seed: 7}",
+         ":8: models.big.extra: 'seed' is not its own to say: set seed of the stage; each answer has its own"),
+        ("  models: [small]", "  temperature: 0\n  models: [small]",
+         ":14: sample: n is 16, and temperature 0 makes them all the same: give more, or n: 1"),
         ("big\nverify", "bgi\nverify", ":10: imagine.model is 'bgi', which is none of the models: did you mean big?"),
     ],
 )  # fmt: skip
