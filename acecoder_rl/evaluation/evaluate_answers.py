@@ -7,6 +7,7 @@ Does not cover: what program an answer is (benchmarks/prompts.py).
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -155,11 +156,19 @@ def _asked(
     found: list[list[Said]] = []
     size = max(1, CHUNK // how.samples)
     with Answers(folder / "answers.db") as cache:
-        budget = Budget(None, cache)
+        budget, before = Budget(None, cache), len(cache)
         for start in range(0, len(requests), size):
             said = ask(model, requests[start : start + size], cache, budget, on_answer)
             for item, texts in zip(benchmark.items[start:], said, strict=False):
                 found.append([_said(item, each) for each in texts])
+        asked = len(cache) - before
+    if isinstance(model, Endpoint) and before and asked < total:
+        # Of a folder's weights we know when they changed, of an endpoint's nothing.
+        print(
+            f"{benchmark.name}: {asked} of {total} answers are new, the others an earlier run's, or failed: if "
+            f"{model.model!r} has other weights by now, give another --folder, or delete {cache.path}",
+            file=sys.stderr,
+        )
     return found
 
 
