@@ -87,7 +87,7 @@ def attempt(
         text=True,
         env=environment,
         cwd="/",
-        timeout=120,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])

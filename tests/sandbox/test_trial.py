@@ -25,7 +25,7 @@ def run_trial(prologue: str, **options: object) -> dict[str, object]:
     code = f"import ctypes, os, sys\nlibc = ctypes.CDLL(None, use_errno=True)\n{prologue}\n"
     code += f"os.execv(sys.executable, [sys.executable, '-I', '-S', {str(TRIAL)!r}])"
     python = options.pop("python", sys.executable)
-    run = subprocess.run([python, "-c", code], capture_output=True, text=True, timeout=30, **options)
+    run = subprocess.run([python, "-c", code], capture_output=True, text=True, timeout=120, **options)
     assert run.returncode == 0, run.stderr
     return json.loads(run.stdout)
 

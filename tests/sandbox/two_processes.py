@@ -56,7 +56,7 @@ def judge_tests(
     setup: str = "",
     kind: str = "assert",
     entry_point: str | None = None,
-    seconds: float = 20.0,
+    seconds: float = 120.0,
 ) -> list[Report]:
     """Reports of tests in order; those that were not run are missing.
 
