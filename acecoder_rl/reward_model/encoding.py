@@ -70,7 +70,7 @@ class Encoder:
     def encode(self, question: str, completion: str, first_test: str | None = None) -> Encoded:
         """The tokens of one pair; see the class for what happens to unusual ones."""
         flags = []
-        answer = self.format.answer(completion)
+        answer = self.format.answer(completion, first_test)
         if not answer.strip():
             flags.append("empty")
             answer = ""

@@ -9,7 +9,8 @@ raw      the user's turn is the question, the assistant's turn is the answer as 
          The example's reference scores come from this one.
 acecode  the form of AceCodePair-300K, byte for byte: the user's turn asks for a script, in a fixed sentence, and
          quotes question and first test as a docstring in a fence; the assistant's turn is a fixed sentence and one
-         fenced block. An answer's program is taken out of it and put into that block: prose around it is not seen.
+         fenced block. An answer's program is taken out of it and put into that block: prose around it is not seen. Of
+         several blocks it is the one that defines what the first test calls, as it is for whoever runs the tests.
 
 Scores of the two are not on one scale: a calibration, and a training run, hold for one format. Use `raw` where answers
 are to be compared as they are and for results like AceCoder's; `acecode` is what the reward model saw in training.
@@ -19,8 +20,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 from acecoder_rl.completions import extract_program
+from acecoder_rl.problems import ProblemError, Tests, parse_tests
 
 Message = dict[str, str]
 
@@ -33,11 +36,11 @@ class Format:
     """A prompt format.
 
     Attributes:
-        answer: completion -> what the reward model is shown of it.
+        answer: completion, first test -> what the reward model is shown of the completion.
         chat: question, answer, first test -> the chat.
     """
 
-    answer: Callable[[str], str]
+    answer: Callable[[str, str | None], str]
     chat: Callable[[str, str, str | None], list[Message]]
 
 
@@ -55,9 +58,21 @@ def _chat(user: str, assistant: str) -> list[Message]:
     return [{"role": "user", "content": user}, {"role": "assistant", "content": assistant}]
 
 
+def _program(completion: str, first_test: str | None) -> str:
+    return extract_program(completion, _tests(first_test) if first_test else None).code.strip()
+
+
+@lru_cache(maxsize=256)  # all samples of a problem have the same
+def _tests(first_test: str) -> Tests | None:
+    try:
+        return parse_tests([first_test])
+    except ProblemError:  # no assert: a text to show
+        return None
+
+
 FORMATS: dict[str, Format] = {
-    "raw": Format(lambda completion: completion, _raw),
-    "acecode": Format(lambda completion: extract_program(completion).code.strip(), _acecode),
+    "raw": Format(lambda completion, first_test: completion, _raw),
+    "acecode": Format(_program, _acecode),
 }
 
 
@@ -79,4 +94,4 @@ def messages(format: str, question: str, completion: str, first_test: str | None
         ValueError: a format that is neither "raw" nor "acecode".
     """
     chosen = format_named(format)
-    return chosen.chat(question, chosen.answer(completion), first_test)
+    return chosen.chat(question, chosen.answer(completion, first_test), first_test)

@@ -5,6 +5,8 @@ import shutil
 import pytest
 from transformers import AutoTokenizer
 
+from acecoder_rl.completions import extract_program
+from acecoder_rl.problems import Problem
 from acecoder_rl.reward_model.encoding import Encoder
 from acecoder_rl.reward_model.formats import messages
 
@@ -96,6 +98,19 @@ def test_the_acecode_format_is_the_pairs_wrapper_and_drops_the_prose():
         "Below is a Python script with a self-contained function that solves the problem and passes corresponding "
         "tests:\n```python\ndef f(x):\n    return x\n```"
     )
+
+
+def test_of_several_blocks_the_acecode_format_shows_the_one_that_the_tests_run(tokenizer):
+    test = "assert add(1, 2) == 3"
+    program = "def add(a, b):\n    return a + b"
+    demo = "from random import random\nfor _ in range(10):\n    a, b = random(), random()\n    print(a, b, add(a, b))"
+    answer = f"```python\n{program}\n```\nTo try it:\n```python\n{demo}\n```"
+    assert extract_program(answer, Problem("add", "Add.", [test]).tests).code == program
+    encoder = Encoder(tokenizer, "acecode", 900)
+    assert encoder.encode("Add.", answer, test).ids == encoder.encode("Add.", program, test).ids
+    # Without a test, or with one that is none, nothing says which it is.
+    for shown in (None, "add(1, 2) is 3"):
+        assert demo in messages("acecode", "Add.", answer, shown)[1]["content"]
 
 
 def test_in_the_acecode_format_prose_alone_is_an_empty_answer(tokenizer):
