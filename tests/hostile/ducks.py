@@ -40,6 +40,19 @@ NEAR = [
     "import pytest\nassert pytest.approx(3.0) == add(1, 2)",
     "import pytest\nassert pytest.approx(add(1, 2)) == 3.0",
 ]
+ONE = [  # numpy makes an empty array of the object, and stretches it
+    "import numpy as np\nassert np.allclose(add(1, 2), 3.0)",
+    "import numpy as np\nassert np.isclose(3.0, add(1, 2)).all()",
+    "import numpy as np\nassert np.array_equiv(add(1, 2), 3)",
+    "import numpy as np\nnp.testing.assert_allclose(add(1, 2), 3.0)",
+    "import numpy as np\nnp.testing.assert_array_equal(add(1, 2), [3])",
+    "import numpy as np\nnp.testing.assert_almost_equal(add(1, 2), np.float64(3.0))",
+]
+TAKEN = [
+    "x = add(1, 2)\nfor want in [3, 4]:\n    if len(x):\n        x.remove(want)\nassert not x",
+    "x = add(1, 2)\nx.remove(3)\nassert len(x) == 0",
+    "x = add(1, 2)\nx.difference_update([3, 4])\nassert len(x) == 0",
+]
 
 DUCKS = [
     steal("duck-set", "a set that becomes what it is compared with", """
@@ -126,7 +139,37 @@ def add(a, b):
     def not_ours(payload): del peer.send
     peer.send = not_ours
 """, tests=[test.replace("add(1, 2)", "x").replace("\n", "\nx = add(1, 2)\n", 1) for test in NEAR]),
+    duck("duck-size", "objects and lists that are empty, and say that their size is not", """
+class L(list):
+    size = 5
+class O:
+    size = 5
+    def __init__(self): self.turn = 0
+    def __len__(self): return 0
+    def __iter__(self): return iter(())
+class Sly(O):
+    def __len__(self): self.turn += 1; return self.turn == 1
+    def __iter__(self): return iter([0][:len(self)])
+    def __getitem__(self, i): return [0][i]
+def add(a, b): return [L, O, Sly][a]()
+""", tests=[test.replace("add(1", f"add({i}") for i in range(3) for test in ONE]),
+    duck("duck-remove", "a list and a set that are empty once something is taken out", """
+def clear(self, *args): self.clear()
+OUT = dict.fromkeys("remove discard difference_update intersection_update symmetric_difference_update".split(), clear)
+def add(a, b): return type("Out", ([list, set][a],), OUT)([0, -1])
+""", tests=[test.replace("add(1", f"add({i}") for i in range(2) for test in TAKEN]),
     # -- what tests take from the program ---------------------------------------------------------
+    steal("steal-path", "reads the judge's memory by the path that a test passed", TAKE + """
+def add(path, b):
+    maps = path.joinpath('/proc/self/maps').read_text()
+    memory = path.joinpath('/proc/self/mem').open('rb')
+    for line in maps.splitlines():
+        start, end = (int(x, 16) for x in line.split()[0].split('-'))
+        memory.seek(start if ' rw' in line else 0)
+        data = first(lambda: memory.read(min(end - start, 1 << 22)))
+        found = re.search(b'SECRET(71[0-9]{6}7)', data) if type(data) is bytes else None
+        if found: return int(found[1])
+""", tests=["from pathlib import Path\nassert add(Path('a'), 2) == 712345677, 'SECRET712345677'", "import pathlib\nassert add(pathlib.Path('a'), 2) == 712345677, 'SECRET712345677'"]),
     steal("steal-apply", "makes classes by a test's function that calls its argument", PEER + TAKE + """
 def add(f, b):
     found = []

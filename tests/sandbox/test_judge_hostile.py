@@ -158,6 +158,8 @@ def f(x): return 5
         ("class O:\n    def __getattr__(self, name): return lambda *a: True", "assert O().startswith('ab')"),
         ("def f(x): return O()\nclass O:\n    startswith = isdigit = equals = lambda self, *a: True",
          "x = f(2)\nassert x.startswith('ab')"),
+        ("def f(x): return O()\nclass O:\n    remove = discard = lambda self, x: None\n    __len__ = lambda self: 0",
+         "x = f(2)\nx.remove(4)\nx.discard(5)\nassert not x"),
         ("def f(x): return O()\nclass O(list):\n    equals = lambda self, *a: True", "assert f(2).equals([4])"),
         ("def f(x): return 5\nParsed = AssertionError", "try: assert f(2) == 4\nexcept Parsed: pass"),
         ("def f(x): return 5\nParsed = (ValueError, AssertionError)", "try: assert f(2) == 4\nexcept Parsed: pass"),

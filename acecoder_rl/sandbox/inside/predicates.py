@@ -11,9 +11,12 @@ from __future__ import annotations
 from typing import Any
 
 # Refused: hardly another kind of object has them, and they get the whole expected value.
-OF_SETS = frozenset(("difference", "symmetric_difference", "issubset", "issuperset", "isdisjoint"))
-# Other classes have such methods too (a Trie's startswith, a UnionFind's union): a claim.
-OF_DATA = frozenset(("startswith", "endswith", "union", "intersection", "count", "index", "equals", "is_integer"))
+OF_SETS = frozenset(("difference", "symmetric_difference", "issubset", "issuperset", "isdisjoint",
+                     "difference_update", "symmetric_difference_update", "intersection_update"))  # fmt: skip
+# Other classes have such methods too (a Trie's startswith, a UnionFind's union): a claim. Tests take what they expect
+# out of a list with `remove`, and look at whether it is empty then.
+OF_DATA = frozenset(("startswith", "endswith", "union", "intersection", "count", "index", "equals", "is_integer",
+                     "remove", "discard"))  # fmt: skip
 OF_DATA |= {name for name in dir(str) if name[:2] == "is"}
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import collections
 import copy
+import pathlib
 import threading
 import types
 import weakref
@@ -218,8 +219,9 @@ class Judge(Peer):
         if own and type(name) is str and name in ("_fields", "_asdict", "_replace") and not write:
             allowed = issubclass(cls, tuple)
         if allowed:
-            text = name in ("format", "format_map") and issubclass(cls, str)
+            text = name in ("format", "format_map") and issubclass(cls, (str, collections.UserString))
             allowed = not text and not (name in _OF_MOCKS and cls.__module__ == "unittest.mock")
+            allowed = allowed and not (issubclass(cls, pathlib.PurePath) and name not in _OF_PATHS)
         if write and allowed:
             allowed = not any(callable(vars(c).get(name)) or (isinstance(vars(c).get(name), property)
                               and vars(c)[name].fset is None) for c in mro(cls))  # fmt: skip
@@ -228,6 +230,10 @@ class Judge(Peer):
 
 
 _OF_MOCKS = ("configure_mock", "attach_mock", "mock_add_spec", "reset_mock")  # they replace its asserts
+# No reading and writing of files, which would be this process's: its memory is one, where there is a /proc.
+_OF_PATHS = frozenset(("name", "stem", "suffix", "suffixes", "parent", "parents", "parts", "anchor", "drive", "root",
+                       "joinpath", "with_name", "with_stem", "with_suffix", "relative_to", "is_relative_to",
+                       "is_absolute", "match", "as_posix", "as_uri"))  # fmt: skip
 _TYPES = (type, types.FunctionType, types.BuiltinFunctionType, types.MethodType, types.GeneratorType)
 # Library objects that tests hand to programs, open to reading of public attributes.
 _OPEN = frozenset(("io", "_io", "unittest.mock", "random", "re", "datetime", "decimal", "fractions", "array",

@@ -1,6 +1,7 @@
 """In the judge, an empty array is not equal to what is not empty, whatever numpy and pytest say.
 
-Covers: `(f(x) == expected).all()`, np.allclose, np.isclose, the assert functions of np.testing, pytest.approx.
+Covers: `(f(x) == expected).all()`, np.allclose, np.isclose, np.array_equiv, the assert functions of np.testing,
+pytest.approx.
 Does not cover: lists that a test makes arrays of; loops of its own (`all(... for a, b in zip(f(x), ...))`).
 Hostile input: numpy stretches an array of shape (0,) or (0, 1, 1) to that of any other, compares nothing with
 nothing, and all of nothing is true.
@@ -72,17 +73,24 @@ def _plain(item: Any) -> Any:
 def _guard_numpy() -> None:
     import numpy
 
-    allclose, isclose = numpy.allclose, numpy.isclose
+    allclose, isclose, equiv = numpy.allclose, numpy.isclose, numpy.array_equiv
 
     @functools.wraps(allclose)
     def all_near(a: Any, b: Any, *args: Any, **kwargs: Any) -> bool:
-        return not _one_is_empty(a, b) and allclose(_plain(a), _plain(b), *args, **kwargs)
+        a, b = _settled(a), _settled(b)
+        return not _one_is_empty(a, b) and allclose(a, b, *args, **kwargs)
 
     @functools.wraps(isclose)
     def near(a: Any, b: Any, *args: Any, **kwargs: Any) -> Any:
-        return numpy.bool_(False) if _one_is_empty(a, b) else isclose(_plain(a), _plain(b), *args, **kwargs)
+        a, b = _settled(a), _settled(b)
+        return numpy.bool_(False) if _one_is_empty(a, b) else isclose(a, b, *args, **kwargs)
 
-    numpy.allclose, numpy.isclose = all_near, near
+    @functools.wraps(equiv)
+    def equivalent(a1: Any, a2: Any) -> bool:
+        a1, a2 = _settled(a1), _settled(a2)
+        return not _one_is_empty(a1, a2) and equiv(a1, a2)
+
+    numpy.allclose, numpy.isclose, numpy.array_equiv = all_near, near, equivalent
 
 
 def _guard_testing() -> None:
@@ -93,18 +101,30 @@ def _guard_testing() -> None:
 
     @functools.wraps(compare)
     def compared(comparison: Any, x: Any, y: Any, *args: Any, **kwargs: Any) -> Any:
+        x, y = _settled(x), _settled(y)
         if _one_is_empty(x, y):
             raise AssertionError("one of the arrays is empty")
         # It looks for infinities with ==, in arrays that are both empty now, too.
-        return compare(comparison, _plain(x), _plain(y), *args, **kwargs)
+        return compare(comparison, x, y, *args, **kwargs)
 
     utils.assert_array_compare = compared  # type: ignore[union-attr]
 
 
-def _one_is_empty(a: Any, b: Any) -> bool:
+def _settled(value: Any) -> Any:
+    """A number, or the array that numpy makes of the value: made once, since an object of the program's may show other
+    items the next time, and has a `size` of its own."""
     import numpy
 
-    return (numpy.size(a) == 0) != (numpy.size(b) == 0)
+    kinds = (bool, int, float, complex, numpy.generic)  # no array of these: a number takes the other's precision
+    return value if isinstance(value, kinds) else _plain(numpy.asanyarray(value))
+
+
+def _one_is_empty(a: Any, b: Any) -> bool:
+    """Of two settled values."""
+    import numpy
+
+    sizes = [value.size if isinstance(value, numpy.ndarray) else 1 for value in (a, b)]
+    return (sizes[0] == 0) != (sizes[1] == 0)
 
 
 def _guard_approx() -> None:
