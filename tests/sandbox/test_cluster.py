@@ -30,10 +30,10 @@ LIMITS = Limits(test_seconds=20, program_seconds=60)
 def cluster() -> Iterator[Cluster]:
     """A head without CPUs, which programs must stay away from, and two nodes."""
     os.environ["RAY_DEDUP_LOGS"] = "0"
-    # By default Ray takes 20 s to find a node dead.
+    # By default Ray takes 20 s to find a node dead. One that is only slow to answer is alive.
     quick = {
         "health_check_period_ms": 500,
-        "health_check_timeout_ms": 500,
+        "health_check_timeout_ms": 20_000,
         "health_check_failure_threshold": 2,
     }
     head = {"num_cpus": 0, "include_dashboard": False, "_system_config": quick}
@@ -82,7 +82,7 @@ def ready(sandbox: ClusterSandbox) -> int:
         return 0
 
 
-def wait_for(condition: Any, seconds: float = 20.0) -> None:
+def wait_for(condition: Any, seconds: float = 120.0) -> None:
     end = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < end, "it does not happen"
@@ -95,7 +95,7 @@ def wait_for(condition: Any, seconds: float = 20.0) -> None:
 def test_a_node_killed_in_the_middle_loses_no_program(cluster: Cluster) -> None:
     doomed = cluster.add_node(num_cpus=1)
     cluster.wait_for_nodes()
-    pairs, expected = programs(300, seconds=0.02)
+    pairs, expected = programs(300, seconds=0.05)
     with ClusterSandbox(limits=LIMITS, require="none", workers_per_node=1) as sandbox:
         assert sandbox.workers == 3
         done: list[int] = []
@@ -142,7 +142,7 @@ def test_a_driver_inside_an_async_actor(cluster: Cluster) -> None:
     pairs, expected = programs(50)
     assert statuses(ray.get(driver.judge.remote(pairs))) == expected
     ray.kill(driver)
-    assert actors() == []
+    wait_for(lambda: actors() == [])
 
 
 def test_closing_ends_the_actors_and_fails_what_is_in_flight(cluster: Cluster) -> None:
@@ -160,10 +160,10 @@ def test_closing_ends_the_actors_and_fails_what_is_in_flight(cluster: Cluster) -
     thread.start()
     time.sleep(0.3)
     sandbox.close()
-    thread.join(5)
+    thread.join(60)
     assert "closed" in str(errors[0])
     wait_for(lambda: not any(os.path.exists(f"/proc/{pid}") for pid in pids))
-    assert actors() == []
+    wait_for(lambda: actors() == [])
     with pytest.raises(SandboxError, match="closed"):
         sandbox.run("f = int", ["assert f() == 0"])
 
@@ -223,7 +223,7 @@ def test_cancelling_kills_the_program(sandbox: ClusterSandbox) -> None:
         assert (await sandbox.arun("f = int", ["assert f() == 0"])).passed
         return time.monotonic() - start
 
-    assert asyncio.run(run()) < 5, "each of the programs may run for 20 s"
+    assert asyncio.run(run()) < 19, "each of the programs may run for 20 s"
 
 
 def test_other_settings_than_those_running_are_refused(sandbox: ClusterSandbox) -> None:
@@ -255,11 +255,21 @@ def test_a_program_lost_again_and_again_is_an_error_not_a_verdict(sandbox: Clust
 
     thread = threading.Thread(target=run)
     thread.start()
+    killed: set[int] = set()
+
+    def new_ones() -> set[int]:
+        """Both actors, once they have been started again and are in use."""
+        try:
+            pids = {pid_of(actor) for actor in actors()} if ready(sandbox) == 2 else set()
+        except (ray.exceptions.RayError, ValueError):
+            return set()
+        return pids if len(pids) == 2 and not pids & killed else set()
+
     while not errors:
-        wait_for(lambda: errors or ready(sandbox) == 2)
+        wait_for(lambda: errors or new_ones())
         time.sleep(0.2)  # to send the program there
-        for actor in actors():
-            os.kill(pid_of(actor), signal.SIGKILL)
-        wait_for(lambda: errors or ready(sandbox) == 0)
+        for pid in new_ones():
+            os.kill(pid, signal.SIGKILL)
+            killed.add(pid)
     thread.join()
     assert "no verdict" in str(errors[0])
