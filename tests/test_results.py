@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 RIGHT = "def add(a, b):\n    return a + b\n"
+SLOW = "import time\ntime.sleep(0.03)\n"  # so that kills come in the middle
 WRONG = "def add(a, b):\n    return a - b\n"
 TESTS = ["assert add(1, 2) == 3", "assert add(5, 0) == 5"]
 
@@ -53,11 +54,11 @@ def test_a_second_writer_is_refused(cli, jsonl, tmp_path):
     assert done.returncode == 2 and "being written by another process" in done.stderr
 
 
-def mixed_input(jsonl: Callable[..., Path], count: int) -> int:
+def mixed_input(jsonl: Callable[..., Path], count: int, begin: str = "") -> int:
     """Good rows, rows of several completions and bad rows; returns the number of results."""
     data: list[Any] = []
     for number in range(count):
-        pair = [f"# {number}\n{RIGHT}", f"# {number}\n{WRONG}"]
+        pair = [f"# {number}\n{begin}{RIGHT}", f"# {number}\n{begin}{WRONG}"]
         data.append(
             "{" if number % 7 == 3 else {"id": str(number), "completions": pair[: 1 + number % 2], "tests": TESTS}
         )
@@ -92,13 +93,13 @@ def test_resume_after_a_cut_at_any_byte(cli, jsonl, tmp_path):
 
 @pytest.mark.parametrize("output", ["out.jsonl", "out.parquet"])
 def test_resume_after_kill_9(cli, jsonl, tmp_path, output):
-    total = mixed_input(jsonl, 150)
+    total = mixed_input(jsonl, 150, SLOW)
     working = tmp_path / (output if output.endswith(".jsonl") else f"{output}.partial.jsonl")
     command = [sys.executable, "-m", "acecoder_rl.cli", "score", "in.jsonl", "-o", output, "--resume"]
     kills = 0
     for at_least in (1, total // 4, total // 2, total - 20):
         process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.DEVNULL, start_new_session=True)
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 240
         while process.poll() is None and time.monotonic() < deadline:
             if working.exists() and working.read_bytes().count(b"\n") >= at_least:
                 break

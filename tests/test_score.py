@@ -178,7 +178,7 @@ def test_stdin_to_stdout_streams(tmp_path):
             assert json.loads(process.stdout.readline())["id"] == row["id"]
         process.stdin.close()
         process.stdin = None
-        assert process.wait(30) == 0, process.stderr.read()
+        assert process.wait(240) == 0, process.stderr.read()
     assert list(tmp_path.iterdir()) == []
 
 

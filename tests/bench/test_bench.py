@@ -16,7 +16,7 @@ from acecoder_rl.bench.measure import BenchError, run_phase
 from acecoder_rl.bench.sandbox import run_bench
 from acecoder_rl.bench.workload import BenchProblem, BenchProgram, Workload, build_workload, hanging_program
 
-BURN_SECONDS = 0.4
+BURN_SECONDS = 1.5
 BURN = f"""
 import os, time
 def burn():
@@ -76,7 +76,7 @@ def test_the_sandbox_gives_the_verdicts_of_plain_exec():
 def test_cpu_of_grandchildren_and_of_orphans_is_counted(burn: str):
     idle = run_phase("floor", one("def f(x):\n    return 2\n"), 1)
     busy = run_phase("floor", one(BURN + burn), 1)
-    assert busy.cpu_seconds - idle.cpu_seconds == pytest.approx(BURN_SECONDS, rel=0.3)
+    assert busy.cpu_seconds - idle.cpu_seconds == pytest.approx(BURN_SECONDS, abs=1.0)
     assert busy.left == 0
 
 

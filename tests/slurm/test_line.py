@@ -16,7 +16,7 @@ import pytest
 
 from acecoder_rl.slurm.line import Line, Place, reach
 
-SECONDS = 60
+SECONDS = 240
 Heard = SimpleQueue  # of what one end heard: (line, message)
 
 

@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 DEAF = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
-SLEEPS = "print('up', flush=True); time.sleep(20)"
+SLEEPS = "print('up', flush=True); time.sleep(200)"
 TITLE = "import setproctitle; setproctitle.setproctitle('VLLM::EngineCore'); "
 
 
@@ -66,7 +66,7 @@ def hears_nothing(folder: Path) -> None:
     _child(folder)
     with (folder / "pids").open("a") as file:
         file.write(f"{os.getpid()}\n")
-    time.sleep(20)
+    time.sleep(200)
 
 
 def launches(folder: Path) -> None:
@@ -79,7 +79,7 @@ def launches(folder: Path) -> None:
     from acecoder_rl.training.run_folder import RunFolder
     from acecoder_rl.training.screen import Screen
 
-    launch.STOP_SECONDS = 1.0
+    launch.STOP_SECONDS = 4.0
     plan = Plan([], {}, {}, "", "cpu", 1, {"policy": 1})
     try:
         command = [sys.executable, __file__, "hears_nothing"]

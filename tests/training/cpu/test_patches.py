@@ -21,7 +21,7 @@ def _python(source: str, device: str | None) -> dict:
     environment = {name: value for name, value in os.environ.items() if name != cpu.DEVICE}
     if device:
         environment[cpu.DEVICE] = device
-    run = subprocess.run([sys.executable, "-c", source], env=environment, capture_output=True, text=True, timeout=60)
+    run = subprocess.run([sys.executable, "-c", source], env=environment, capture_output=True, text=True, timeout=600)
     assert run.returncode == 0, run.stderr
     return json.loads(run.stdout)
 
