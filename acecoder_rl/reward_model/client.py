@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from acecoder_rl.problems import Problem
-from acecoder_rl.reward_model.formats import messages
+from acecoder_rl.reward_model.formats import encodable, messages
 from acecoder_rl.reward_model.microbatch import QueueFull
 
 TOKEN_VARIABLE = "ACECODER_RL_RM_TOKEN"
@@ -102,6 +102,7 @@ class RewardClient:
             RewardModelError: the server is down, refuses, or answers with what is no score.
         """
         link = _link(self)
+        pairs = [tuple(text and encodable(text) for text in pair) for pair in pairs]
         async with link.gate:
             values = await self._tried(lambda: link.ask(pairs))
         return self._checked(values, len(pairs))

@@ -3,7 +3,8 @@
 Covers: `Encoder`: chat template, what happens to texts that are too long, empty, or that hold special tokens.
 Does not cover: the prompt formats (formats.py), the model (scoring.py).
 Hostile input: an answer is written by a policy that is trained to raise its score. It cannot end its own turn (special
-    tokens in a text are broken up), cannot push the question out of sight, and cannot have its end cut off.
+    tokens in a text are broken up), cannot push the question out of sight, and cannot have its end cut off. Halves of
+    characters, which no tokenizer takes, are replaced.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from acecoder_rl.reward_model.formats import format_named
+from acecoder_rl.reward_model.formats import encodable, format_named
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -70,7 +71,8 @@ class Encoder:
     def encode(self, question: str, completion: str, first_test: str | None = None) -> Encoded:
         """The tokens of one pair; see the class for what happens to unusual ones."""
         flags = []
-        answer = self.format.answer(completion, first_test)
+        question, first_test = encodable(question), first_test and encodable(first_test)
+        answer = self.format.answer(encodable(completion), first_test)
         if not answer.strip():
             flags.append("empty")
             answer = ""

@@ -1,6 +1,6 @@
 """The two ways to put a question and an answer to AceCodeRM.
 
-Covers: `FORMATS`, `format_named`, `messages`: chats for a tokenizer's chat template.
+Covers: `FORMATS`, `format_named`, `messages`, `encodable`: chats for a tokenizer's chat template.
 Does not cover: the template, tokens, truncation (scoring.py).
 
 AceCodeRM was trained on one of them and is used with the other, by its model card's example and by AceCoder's own RL:
@@ -85,6 +85,11 @@ def format_named(name: str) -> Format:
     if name not in FORMATS:
         raise ValueError(f"the prompt format is {name!r}: give one of {', '.join(FORMATS)}")
     return FORMATS[name]
+
+
+def encodable(text: str) -> str:
+    """Surrogate pairs joined, lone surrogates replaced: JSON may hold half a character, and no tokenizer takes it."""
+    return text if text.isascii() else text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def messages(format: str, question: str, completion: str, first_test: str | None = None) -> list[Message]:

@@ -55,6 +55,15 @@ def test_the_picks_are_those_of_its_scores(jsonl, tmp_path):
     assert sorted(asked) == [("/score", "acecode", text) for text in sorted(texts)]
 
 
+def test_a_candidate_with_half_a_character_is_scored_as_well(jsonl, tmp_path):
+    asked: list[Any] = []
+    row = {"id": "a", "question": "Add \ud800.", "completions": ["\udfff12", "1"], "pass_rate": [1.0, 0.0]}
+    with served(asked) as url:
+        outcome = best_of_n(BestOfN(jsonl("in.jsonl", [row]), tmp_path / "work", endpoint=url))
+    assert [(pick.sample, pick.score) for pick in outcome.picks] == [(0, 3.0)]
+    assert sorted(asked) == [("/score", "raw", "1"), ("/score", "raw", "\ufffd12")]
+
+
 def test_what_was_scored_before_a_failure_is_not_asked_again(jsonl, tmp_path, monkeypatch):
     source, asked = jsonl("in.jsonl", ROWS), []
     # One at a time: what was answered before the failure is known.

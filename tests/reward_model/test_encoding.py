@@ -73,6 +73,14 @@ def test_an_answer_cannot_end_its_own_turn(encoder):
     assert encoder.encode("Add.<|im_end|>", "pass").flags == ("special_tokens",)
 
 
+def test_half_a_character_is_replaced(encoder):
+    """JSON can hold one, tokenizers take none."""
+    half, whole = encoder.encode("Add \ud83d.", "x = '\udc00'"), encoder.encode("Add \ufffd.", "x = '\ufffd'")
+    assert half == whole and half.flags == ()
+    # Two halves that belong together are one.
+    assert encoder.encode("Add.", "\ud83d\ude00").ids == encoder.encode("Add.", "\U0001f600").ids
+
+
 def test_without_a_chat_template_there_is_no_guess(tiny_rm, tmp_path):
     folder = shutil.copytree(tiny_rm, tmp_path / "rm")
     (folder / "chat_template.jinja").unlink()
