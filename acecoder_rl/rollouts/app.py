@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy
+import pyarrow
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.middleware import Middleware
@@ -82,6 +83,8 @@ def app(index: Index) -> Starlette:
                 return _json({"error": str(error)}, 400)
             except (LookupError, FileNotFoundError):
                 return _json({"error": "it is not in the log (any more)"}, 404)
+            except (OSError, pyarrow.ArrowException) as error:
+                return _json({"error": f"its file cannot be read: {error}"}, 500)
             return _json(found)
 
         return endpoint

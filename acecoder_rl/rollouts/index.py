@@ -193,8 +193,13 @@ class Index:
         for number in reversed(range(len(self._order))):  # the newest first: theirs are the texts to keep
             start, end = self._starts[number], self._starts[number + 1]
             if candidates[start:end].any():
-                with contextlib.suppress(FileNotFoundError):  # joined or deleted: gone at the next refresh
-                    found[start:end] = self._texts.rows(self._order[number].shard, text)
+                shard = self._order[number].shard
+                try:
+                    found[start:end] = self._texts.rows(shard, text)
+                except FileNotFoundError:  # joined or deleted: gone at the next refresh
+                    pass
+                except (OSError, pyarrow.ArrowException) as error:  # its small columns are whole: the rest is found
+                    self.unreadable[shard.name] = f"{type(error).__name__}: {error}"
         return found
 
     def prepare_search(self) -> None:
@@ -246,6 +251,7 @@ class Index:
 
         Raises:
             FileNotFoundError: its file has just been joined or deleted.
+            OSError, pyarrow.ArrowException: it is damaged.
         """
         number = int(self.columns["part"][row])
         inside = int(row - self._starts[number])

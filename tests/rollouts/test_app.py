@@ -11,13 +11,35 @@ from acecoder_rl.rollouts.log import RolloutLog
 from tests.rollouts.made import rollout
 
 
+class Client:
+    """Asks the app of an index."""
+
+    def __init__(self, index):
+        self.index = index
+
+    def get(self, path, host="127.0.0.1:8111", method="GET", **query):
+        import asyncio
+
+        import httpx
+
+        from acecoder_rl.rollouts.app import app
+
+        async def ask():
+            transport = httpx.ASGITransport(app(self.index))
+            async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8111") as client:
+                return await client.request(method, path, params=query, headers={"host": host})
+
+        return asyncio.run(ask())
+
+    def json(self, path, **query):
+        answer = self.get(path, **query)
+        assert answer.status_code == 200, answer.text
+        return answer.json()
+
+
 @pytest.fixture(scope="module")
 def client(tmp_path_factory):
     """Asks an app whose log has 40 rollouts, of 5 steps."""
-    import httpx
-
-    from acecoder_rl.rollouts.app import app
-
     folder = tmp_path_factory.mktemp("run") / "rollouts"
     log = RolloutLog(folder)
     for number in range(40):
@@ -31,23 +53,7 @@ def client(tmp_path_factory):
     index = Index(folder.parent)
     index.refresh()
 
-    class Client:
-        def get(self, path, host="127.0.0.1:8111", method="GET", **query):
-            import asyncio
-
-            async def ask():
-                transport = httpx.ASGITransport(app(index))
-                async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8111") as client:
-                    return await client.request(method, path, params=query, headers={"host": host})
-
-            return asyncio.run(ask())
-
-        def json(self, path, **query):
-            answer = self.get(path, **query)
-            assert answer.status_code == 200, answer.text
-            return answer.json()
-
-    return Client()
+    return Client(index)
 
 
 def numbers(found) -> list[int]:
@@ -162,3 +168,29 @@ def test_a_damaged_file_is_told_and_the_rest_is_shown(tmp_path):
     (tmp_path / "0000000000001.other-1-a.0-3.parquet").unlink()
     index.refresh()
     assert len(index) == 1 and not index.unreadable
+
+
+def test_texts_that_are_damaged_do_not_hide_the_others(tmp_path):
+    import pyarrow.parquet as parquet
+
+    for number in range(2):
+        log = RolloutLog(tmp_path)
+        log.add(rollout(number))
+        log.close()
+    index = Index(tmp_path)
+    index.refresh()
+    keys = {row["key"].partition(":")[0]: row["key"] for row in index.brief(range(2))}
+    damaged = next(tmp_path.glob("*.parquet"))
+    with parquet.ParquetFile(damaged) as file:
+        group = file.metadata.row_group(0)
+    columns = (group.column(number) for number in range(group.num_columns))
+    texts = next(column for column in columns if column.path_in_schema == "completion")
+    content = bytearray(damaged.read_bytes())
+    content[texts.dictionary_page_offset : texts.dictionary_page_offset + 16] = bytes(16)
+    damaged.write_bytes(content)
+    client, writer = Client(index), damaged.name.split(".")[1]
+    found = client.json("/api/rows", text="return a + b")
+    assert found["matched"] == 1 and found["rows"][0]["key"] != keys[writer]
+    assert list(client.json("/api/summary")["unreadable"]) == [damaged.name]
+    answer = client.get("/api/rollout", key=keys[writer])
+    assert answer.status_code == 500 and "its file cannot be read" in answer.json()["error"]
