@@ -106,6 +106,8 @@ def drive(plan: Plan) -> None:
     if plan.device == "cpu":
         from acecoder_rl.training import cpu
 
+        # The GPUs are logical: Ray would hold their number against the real ones that a user has hidden or chosen.
+        os.environ.pop("CUDA_VISIBLE_DEVICES", None)
         cpu.use()
     import ray
 

@@ -105,7 +105,8 @@ def start() -> Iterator[Callable[..., subprocess.Popen[str]]]:
     def run(*arguments: object) -> subprocess.Popen[str]:
         process = subprocess.Popen(
             [sys.executable, "-m", "acecoder_rl.cli", "train", *map(str, arguments)],
-            env=os.environ | {"PYTHONPATH": str(HERE), "COLUMNS": "200"},
+            # No GPU is to be seen, as users have it who want none: those of such a run are logical.
+            env=os.environ | {"PYTHONPATH": str(HERE), "COLUMNS": "200", "CUDA_VISIBLE_DEVICES": ""},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
