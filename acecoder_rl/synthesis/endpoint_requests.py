@@ -121,7 +121,7 @@ class Sender:
             model.max_tokens_name: request.max_tokens,
         }
         if model.seeds:
-            fields["seed"] = (request.seed + first) % 2**31
+            fields["seed"] = request.seed_of(first)
         if number > 1:
             fields["n"] = number
         if request.json_schema and model.structured == "json_schema":

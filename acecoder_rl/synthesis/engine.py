@@ -161,7 +161,7 @@ def _send(kept: _Kept, model: Engine, jobs: list[Job]) -> None:
             "temperature": request.temperature,
             "top_p": request.top_p,
             "max_tokens": request.max_tokens,
-            "seed": request.seed + job.indices[0],
+            "seed": request.seed_of(job.indices[0]),
             "schema": request.json_schema,
             "prefix": request.assistant_prefix or "",
             "stop": list(request.stop),

@@ -96,7 +96,7 @@ def _how(request: dict[str, Any], settings: dict[str, Any], room: int) -> Any:
         top_p=request["top_p"],
         max_tokens=min(request["max_tokens"], room),
         # With seeds of samples vLLM on CPU fails when a prompt is read in two parts: there it is the engine's alone.
-        seed=request["seed"] % 2**31 if settings["device"] != "cpu" else None,
+        seed=request["seed"] if settings["device"] != "cpu" else None,
         structured_outputs=structured,
         stop=request["stop"] or None,
         # Else the last of a request's answers comes alone, when all of them are finished.

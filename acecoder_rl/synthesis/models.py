@@ -29,6 +29,7 @@ OURS = {
     "max_tokens": _LENGTH,
     "max_completion_tokens": _LENGTH,
 }
+STRIDE = 1_000_003  # between the first answers of two seeds; odd, so that no two seeds below 2**31 begin alike
 
 
 class Endpoint(Section):
@@ -129,7 +130,7 @@ class Request:
         n: answers wanted.
         temperature, top_p: of the sampling; 0 = greedy.
         max_tokens: of an answer; longer ones end with finish "length".
-        seed: of the first answer; the next have the next.
+        seed: of the sampling; other answers have other seeds (`seed_of`).
         json_schema: that the answer should have, where the model can be made to.
         assistant_prefix: what the answer starts with, where the model can be made to; part of the answer's text.
         stop: texts at which an engine may end the answer; they may be in it. Not sent to endpoints.
@@ -144,6 +145,10 @@ class Request:
     json_schema: dict[str, Any] | None = None
     assistant_prefix: str | None = None
     stop: tuple[str, ...] = ()
+
+    def seed_of(self, index: int) -> int:
+        """Of an answer, below 2**31. With seed 1 all of 16 answers are others than with 0, not 15 of them the same."""
+        return (self.seed * STRIDE + index) % 2**31
 
 
 @dataclass(frozen=True)

@@ -43,8 +43,15 @@ def test_another_seed_asks_for_other_answers_also_where_none_is_sent(tmp_path):
 def test_samples_have_seeds_of_their_own_and_only_the_missing_are_asked_for(tmp_path):
     asked(lambda body, number: said(f"seed {body['seed']}"), [words("word", n=2, seed=7)], tmp_path)
     told, fake = asked(lambda body, number: said(f"seed {body['seed']}"), [words("word", n=4, seed=7)], tmp_path)
-    assert told == [["seed 7", "seed 8", "seed 9", "seed 10"]]
-    assert [body["seed"] for body in fake.asked] == [9, 10]
+    first = int(told[0][0].split()[1])
+    assert told == [[f"seed {first + index}" for index in range(4)]]
+    assert [body["seed"] for body in fake.asked] == [first + 2, first + 3]
+
+
+def test_the_samples_of_one_seed_are_none_of_the_nexts():
+    seeds = [[words("word", n=64, seed=seed).seed_of(index) for index in range(64)] for seed in (0, 1, 2, 2**30)]
+    assert len({each for some in seeds for each in some}) == 4 * 64
+    assert seeds[0] == list(range(64)) and max(map(max, seeds)) < 2**31
 
 
 def test_many_samples_by_one_request_where_the_endpoint_has_that(tmp_path):
