@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import inspect
 from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
@@ -121,6 +122,9 @@ def _component(where: str, kind: Any, arguments: dict[str, Any]) -> Component:
         cls = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise ConfigError(f"{where}.kind is {kind!r}, which does not import: {error}") from error
+    taken = inspect.signature(cls).parameters
+    if not any(each.kind is each.VAR_KEYWORD for each in taken.values()):
+        _known(where, arguments, [*taken, *(each.name for each in fields(Part) if each.name != "component")])
     component = cls(**arguments)
     if not isinstance(component, Component):
         raise ConfigError(f"{where}.kind is {kind!r}, which has no method `async score(...)`")

@@ -88,7 +88,18 @@ def test_the_callers_section_is_left_as_it_was():
             "which does not import: No module named 'no'",
         ),
         ({"kind": "mixed", "parts": [{"kind": SHORTNESS + "est"}]}, "which does not import"),
-        ({"kind": "mixed", "parts": [{"kind": SHORTNESS, "per_char": 1}]}, "reward.parts.0: .*'per_char'"),
+        (
+            {"kind": "mixed", "parts": [{"kind": SHORTNESS, "per_char": 1}]},
+            "0.per_char is not known: did you mean 'per_chars'",
+        ),
+        (
+            {"kind": "mixed", "parts": [{"kind": SHORTNESS, "wieght": 1}]},
+            "0.wieght is not known: did you mean 'weight'",
+        ),
+        (
+            {"kind": "mixed", "parts": [{"kind": "acecode_rm", "endpont": "http://a:1"}]},
+            "reward.parts.0.endpont is not known: did you mean 'endpoint'",
+        ),
         ({"kind": "mixed", "parts": [{"kind": SHORTNESS, "std": 0}]}, "reward.parts.0: shortness: std 0"),
         ({"kind": "mixed", "parts": [{"kind": SHORTNESS, "weight": "1"}]}, "weight is '1': give a number"),
         (
