@@ -97,7 +97,7 @@ def test_a_server_that_is_down_is_no_score_and_status_1(jsonl, tmp_path):
         "from acecoder_rl.cli import main; sys.argv[1:] = ['best-of-n', 'in.jsonl', '--endpoint',"
         "'http://127.0.0.1:9']; main()"
     )
-    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=240)
     assert done.returncode == 1 and "http://127.0.0.1:9" in done.stderr and "--resume goes on" in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "runs/best-of-n/in/scores.jsonl").read_text()

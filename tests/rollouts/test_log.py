@@ -41,7 +41,7 @@ def python(folder: Path, code: str, **options: object) -> subprocess.Popen[str]:
 
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=240)
     return process.returncode, errors
 
 
@@ -134,7 +134,7 @@ def test_a_row_waits_for_others_but_not_for_long(tmp_path):
     time.sleep(0.1)
     assert not list(tmp_path.iterdir())
     now[0] += log_module.FLUSH_SECONDS
-    end = time.monotonic() + 20
+    end = time.monotonic() + 120
     while not list(tmp_path.glob("*.parquet")):
         assert time.monotonic() < end
         time.sleep(0.05)
@@ -258,7 +258,7 @@ def test_a_file_system_that_stalls_does_not_hold_up_whoever_adds(tmp_path, monke
     began = time.monotonic()
     for number in range(300):
         log.add(rollout(number, completion="x" * 10_000))
-    assert time.monotonic() - began < 10
+    assert time.monotonic() - began < 50  # the file system stalls for 60
     assert 100 < log.dropped < 300
     stalls.set()
     log.close()

@@ -99,7 +99,7 @@ problem = Problem("add", "Add.", ["assert add(1, 2) == 3", "assert add(2, 2) == 
 print(AllPass()(problem, "def add(a, b): return a + b").value)
 """
     environment = {**os.environ, log.FOLDER: str(tmp_path / "log"), "PYTHONPATH": str(REPOSITORY)}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, timeout=240)
     assert (done.stdout, done.stderr) == ("0.0\n", "")
     (row,) = rows(tmp_path / "log")
     assert [test["status"] for test in json.loads(row["tests"])] == ["passed", "failed"]
