@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-START_SECONDS = 60.0
+START_SECONDS = 240.0
 FLAGS = (
     "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--mute-audio",
     "--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-extensions",
@@ -31,11 +31,15 @@ def chromium() -> str | None:
     found = next((path for name in names if (path := shutil.which(name))), None)
     if found or os.geteuid() != 0 or not shutil.which("apt-get"):
         return found
-    install = ["apt-get", "install", "-y", "--no-install-recommends", "chromium"]
-    for command in (install, ["apt-get", "update"], install):
-        done = subprocess.run(
-            command, capture_output=True, timeout=300, env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-        )
+    quiet = ["apt-get", "-o", "DPkg::Lock::Timeout=300"]
+    install = [*quiet, "install", "-y", "--no-install-recommends", "chromium"]
+    for command in (install, [*quiet, "update"], install):
+        try:
+            done = subprocess.run(
+                command, capture_output=True, timeout=1800, env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
+            )
+        except subprocess.TimeoutExpired:
+            break
         if command is install and done.returncode == 0:
             break
     return shutil.which("chromium")
@@ -58,7 +62,7 @@ class Browser:
         async with aiohttp.ClientSession() as session, session.ws_connect(self._url, max_msg_size=0) as socket:
             for number, (method, parameters) in enumerate(steps):
                 await socket.send_json({"id": number, "method": method, "params": parameters})
-                async with asyncio.timeout(60):
+                async with asyncio.timeout(240):
                     while (answer := await socket.receive_json()).get("id") != number:
                         pass
                 if "error" in answer:
@@ -78,7 +82,7 @@ class Browser:
             raise RuntimeError(json.dumps(answer["exceptionDetails"])[:2000])
         return answer["result"].get("value")
 
-    def until(self, script: str, seconds: float = 30) -> Any:
+    def until(self, script: str, seconds: float = 120) -> Any:
         """The value of an expression once it is true; of objects, only what JSON has of them."""
         end = time.monotonic() + seconds
         # What it asks of may not be there yet.
@@ -115,7 +119,7 @@ def _page(profile: Path, process: subprocess.Popen[bytes]) -> str:
         port = profile / "DevToolsActivePort"
         if port.exists() and (lines := port.read_text().splitlines()):
             # Not by a proxy that the environment may name.
-            with httpx.Client(trust_env=False, timeout=10) as client:
+            with httpx.Client(trust_env=False, timeout=60) as client:
                 pages = client.get(f"http://127.0.0.1:{lines[0]}/json/list").json()
             if found := [page["webSocketDebuggerUrl"] for page in pages if page["type"] == "page"]:
                 return found[0]
