@@ -125,10 +125,12 @@ def convert(
             new = convert_config.causal_rm_config(config, architecture)
         (half / "config.json").write_text(json.dumps(new, indent=2) + "\n")
         _carry_calibration(folder, half, head, to)
+        own = (folder / "conversion.json").is_file()  # value_head_prefix is ours then
+        ends = convert_config.end_told(half, to, head.layout == "score" and "value_head_prefix" in config and not own)
         on_step("comparing both forms")
         done = Conversion(
             str(source), target, to, architecture, head.bias or 0.0, len(kept), size, dropped, tied or has_lm_head,
-            check(folder, head, half, kept, to, verify), tuple(notes + _told(head, to, tied or has_lm_head)),
+            check(folder, head, half, kept, to, verify), tuple(notes + _told(head, to, tied or has_lm_head) + ends),
         )  # fmt: skip
         facts = asdict(done) | {"source": folder.resolve().name if Path(source).is_dir() else str(source)}
         del facts["target"]

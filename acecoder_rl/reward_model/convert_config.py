@@ -15,6 +15,7 @@ COPIED = (
     "tokenizer*", "vocab*", "merges.txt", "special_tokens_map.json", "added_tokens.json", "chat_template*",
     "additional_chat_templates", "generation_config.json", "*.model", "*.tiktoken", "LICENSE*", "NOTICE*",
 )  # fmt: skip
+TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "tokenizer.model")  # at least one of them is there
 # Says which class a folder is for, or belongs to one of the two layouts alone.
 OWN_FIELDS = (
     "architectures", "auto_map", "num_labels", "id2label", "label2id", "problem_type", "value_head_prefix", "mean",
@@ -68,7 +69,7 @@ def choose_pad(folder: Path, config: dict[str, Any]) -> tuple[int | None, list[s
     """
     given = config.get("pad_token_id")
     eos = config.get("eos_token_id")
-    if not any((folder / name).is_file() for name in ("tokenizer.json", "tokenizer_config.json", "tokenizer.model")):
+    if not any((folder / name).is_file() for name in TOKENIZER):
         said = "no tokenizer in the folder: put the base model's there"
         if given is None:
             return None, [f"{said}, and set pad_token_id in config.json, or Transformers scores one text at a time"]
@@ -121,6 +122,34 @@ def bias_told(bias: float) -> str:
     )
 
 
+def end_told(folder: Path, to: str, by_openrlhf: bool) -> list[str]:
+    """Where a chat does not end with EOS: OpenRLHF reads scores there, all others at the chat's last token.
+
+    Args:
+        folder: with the tokenizer.
+        to: the target's layout; OpenRLHF loads "seqcls" alone.
+        by_openrlhf: OpenRLHF may have trained the model.
+    """
+    if not (by_openrlhf or to == "seqcls") or not any((folder / name).is_file() for name in TOKENIZER):
+        return []
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    last, eos = _last_token(tokenizer), tokenizer.eos_token_id
+    if last is None or eos is None or last == eos:
+        return []
+    end, stop = tokenizer.decode([last]), tokenizer.eos_token
+    if by_openrlhf:
+        return [
+            f"if OpenRLHF trained this model, that was at EOS ({stop!r}); scores are read here at a chat's last token, "
+            f"{end!r}, of which it knows nothing: let the chat template end with EOS, without what comes behind it"
+        ]
+    return [
+        f"scores are read at a chat's last token, {end!r}; OpenRLHF's --reward.model_name_or_path reads them at EOS "
+        f"({stop!r}), and so gives others: let it ask acecoder-rl serve-rm (--reward.remote_url URL/get_reward)"
+    ]
+
+
 CLASSIFIER_README = """\
 # A reward model as a sequence classifier
 
@@ -138,6 +167,9 @@ Left out: {dropped} (no score needs an LM head).
 | Transformers, TRL, OpenRLHF: their heads have none; they report `score.bias` as unexpected | weight · hidden |
 
 So theirs are lower by the bias, every score by the same. Saving the model again with one of them loses it.
+
+OpenRLHF reads scores at EOS. Where a chat ends with something behind it (Qwen2.5's: a newline), that is another token
+than the last one, which all others read and AceCodeRM was trained at: let OpenRLHF ask `acecoder-rl serve-rm`.
 
 ## Use
 

@@ -84,6 +84,7 @@ def literal_scores(folder):
 def test_trl_and_transformers_score_a_padded_batch_lower_by_the_bias(tiny_rm, seqcls):
     folder, done = seqcls
     assert done.bias == 0.75 and "lower" in done.notes[0]
+    assert "OpenRLHF's --reward.model_name_or_path reads them at EOS ('<|im_end|>')" in done.notes[1]
     expected = [score - 0.75 for score in literal_scores(tiny_rm)]
     assert by_trl(folder) == pytest.approx(expected, abs=1e-4)
     assert max(expected) - min(expected) > 0.01  # else any scores would do
@@ -176,6 +177,8 @@ def test_openrlhf_trained_model_with_a_head_of_its_own_name(rm, seqcls, tmp_path
         done = convert(rm, tmp_path / to, to=to)
         assert done.bias == 0.0
         assert scores(tmp_path / to) == pytest.approx(by_trl(seqcls[0]), abs=1e-4)
+        # It was trained at EOS; the template goes on behind it.
+        assert "at EOS ('<|im_end|>'); scores are read here at a chat's last token, '\\n'" in done.notes[-1]
         config = json.loads((tmp_path / to / "config.json").read_text())
         assert "mean" not in config and config.get("value_head_prefix") == ("score" if to == "seqcls" else None)
 
