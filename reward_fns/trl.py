@@ -72,12 +72,19 @@ def _text(completion: Any) -> str:
     """A completion as TRL has it: text, or the messages that answer a conversational prompt, tools' among them."""
     if isinstance(completion, str):
         return completion
-    said = [turn["content"] for turn in completion if turn["role"] == "assistant"]
-    return str(said[-1]) if said else ""
+    said = [turn.get("content") for turn in completion if turn["role"] == "assistant"]
+    return _plain(said[-1]) if said else ""
 
 
 def _question(prompt: Any) -> str:
     if isinstance(prompt, str):
         return prompt
-    turns = [turn["content"] for turn in prompt if turn["role"] == "user"]
-    return turns[-1] if turns and isinstance(turns[-1], str) else ""
+    turns = [turn.get("content") for turn in prompt if turn["role"] == "user"]
+    return _plain(turns[-1]) if turns else ""
+
+
+def _plain(content: Any) -> str:
+    """A message's text, of which models that see images have parts; None where it only calls a tool."""
+    if content is None or isinstance(content, str):
+        return content or ""
+    return "".join(part["text"] for part in content if part["type"] == "text")

@@ -38,6 +38,17 @@ def test_tests_of_a_data_set_have_the_prompt_as_their_question(logged):
     assert values == [1.0, 1.0] and {row["question"] for row in logged()} == {"Add.", "Add two."}
 
 
+def test_messages_in_parts_are_their_texts_and_a_tools_call_is_none(logged):
+    parts = [{"type": "image"}, {"type": "text", "text": "Add "}, {"type": "text", "text": "two."}]
+    said = [{"role": "assistant", "content": [{"type": "text", "text": RIGHT}]}]
+    called = [{"role": "assistant", "content": None, "tool_calls": []}]
+    asked = [{"role": "user", "content": parts}]
+    values = wait_for(TRLReward(PassRate(), "test_list")([asked] * 2, [said, called], test_list=[list(TESTS)] * 2))
+    rows = logged()
+    assert values == [1.0, 0.0] and {row["question"] for row in rows} == {"Add two."}
+    assert {row["completion"] for row in rows} == {RIGHT, ""}
+
+
 def test_the_log_has_trls_step(logged):
     labels = [PROBLEM.to_label(), PROBLEM.to_label("eval")]
     for over in (0, 4):
