@@ -91,7 +91,8 @@ def _plain(value: Any) -> Any:
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str):
         return [_plain(item) for item in value]
-    return value.tolist() if hasattr(value, "tolist") else value  # numpy's
+    # numpy's; an array of arrays is a list of arrays then.
+    return _plain(value.tolist()) if hasattr(value, "tolist") else value
 
 
 def problem_of(label: Any, question: str = "") -> Problem:

@@ -23,6 +23,15 @@ def test_tests_need_not_be_json(tests):
     assert problem_of(tests).tests == Problem("", "", plain).tests and problem_of(tests, "Add.").question == "Add."
 
 
+def test_arrays_of_arrays_are_tests_too():
+    """As pandas reads lists of lists from Parquet."""
+    arguments = numpy.empty(2, object)
+    arguments[:] = [numpy.array([1, 2]), numpy.array([3, 4])]
+    given = {"fn_name": "add", "inputs": arguments, "outputs": numpy.array([3, 7])}
+    plain = {"fn_name": "add", "inputs": [[1, 2], [3, 4]], "outputs": [3, 7]}
+    assert problem_of(given, "Add.") == problem_of(json.dumps(plain), "Add.")
+
+
 def test_problems_of_tests_alone_are_told_apart():
     """By their ids the rollout log knows which samples are of one problem."""
     ids = {problem_of(json.dumps(tests)).id for tests in (TESTS, TESTS[:2], TESTS[1:], STDIO)}
