@@ -225,6 +225,7 @@ def test_mbpp_is_its_test_split_and_its_own_solutions_pass(sandbox):
     assert [item.id for item in found.items] == [str(number) for number in range(11, 511)]
     assert '"""\nWrite a python function to remove first and last occurrence' in found.items[0].bare
     assert found.items[0].bare.endswith('assert remove_Occ("hello","l") == "heo"\n"""')
+    assert found.limits.test_seconds > 10  # that of task 123 takes 4 s on some machines
     some = found.items[::10]
     verdicts = sandbox.run_many([(program_of(item, item.reference, False, ()), item.problem.tests) for item in some])
     assert [item.id for item, verdict in zip(some, verdicts, strict=True) if not verdict.passed] == []
