@@ -104,7 +104,11 @@ def read_candidates(
             _refuse(row, f"has the id {asked.id!r} of an earlier row, but another question or other tests: "
                     "make the ids unique")  # fmt: skip
         for index, (text, verdict) in enumerate(_completions(row, record, fields.completion)):
-            verdict = given.get((row.number, index), verdict)
+            name, verdict = given.get((row.number, index), (None, verdict))
+            # `acecoder-rl score` may have been told another field of the id.
+            if name is not None and name not in {_told(value) for value in (asked.id, *record.values())}:
+                _refuse(row, f"[{index}] has the verdict of {name!r} in {verdicts}: that is of another file; score "
+                        "this one")  # fmt: skip
             if verdicts is not None and (row.number, index) not in given and asked.problem is None:
                 _refuse(row, f"[{index}] has no verdict in {verdicts}: score the same file to its end")
             known.completions.append(Completion(text, row.number, index, verdict))
@@ -228,14 +232,21 @@ def _known(row: Row, rate: Any, passed: Any) -> Known:
     return Known(float(rate), passed)
 
 
-def _verdicts(path: Path) -> dict[tuple[int, int], Known]:
+def _verdicts(path: Path) -> dict[tuple[int, int], tuple[str | None, Known]]:
+    """The output of `acecoder-rl score`: by row and place, the id that it has, and the verdict."""
     found = {}
     for row, record in _records(path):
         missing = [name for name in ("row", "index", "pass_rate", "passed") if name not in record]
         if missing:
             _refuse(row, f"has no {missing[0]!r}: give the output of `acecoder-rl score`")
-        found[record["row"], record["index"]] = _known(row, record["pass_rate"], record["passed"])
+        verdict = _known(row, record["pass_rate"], record["passed"])
+        found[record["row"], record["index"]] = record.get("id"), verdict
     return found
+
+
+def _told(value: Any) -> str | None:
+    """An id as `acecoder-rl score` tells it."""
+    return str(value).encode("utf-8", "replace").decode() if _is_id(value) else None
 
 
 def _is_id(value: Any) -> bool:

@@ -351,6 +351,20 @@ def test_verdicts_of_another_file_are_told(jsonl):
         run(jsonl("in.jsonl", rows), verdicts=verdicts)
 
 
+def test_verdicts_on_another_problem_are_told(jsonl):
+    """As of a file of the same form, or of this one before it was sorted anew."""
+    rows = [{"id": name, "question": name, "completion": RIGHT, "task_id": 3} for name in ("a", "b")]
+    source = jsonl("in.jsonl", rows)
+    told = [{"row": row, "index": 0, "pass_rate": 1.0, "passed": True} for row in range(2)]
+    for ids in (("b", "a"), ("a", "c")):
+        verdicts = jsonl("verdicts.jsonl", [{**row, "id": name} for row, name in zip(told, ids, strict=True)])
+        with pytest.raises(InputError, match=r"\[0\] has the verdict of '[bc]' in .*: that is of another file"):
+            run(source, verdicts=verdicts, overwrite=True)
+    # Joined by another field than ours.
+    verdicts = jsonl("verdicts.jsonl", [{**row, "id": "3"} for row in told])
+    assert run(source, verdicts=verdicts, overwrite=True).report["problems"] == 2
+
+
 def test_what_is_gathered_has_verdicts_and_no_scores(jsonl, tmp_path):
     options = BestOfN(jsonl("in.jsonl", MIXED), tmp_path / "work", require="none", workers=1)
     found = gather(options)
