@@ -28,7 +28,7 @@ from acecoder_rl.training.reward_fit import RewardFit, check_reward
 from acecoder_rl.training.sources import Reader
 from acecoder_rl.training.splits import Row, Split, drawn
 
-__all__ = ["Counts", "Inspection", "Prepared", "check_reward", "inspect", "prepare"]
+__all__ = ["Counts", "Inspection", "Prepared", "check_reward", "inspect", "prepare", "too_few"]
 
 LARGE = 200_000_000  # bytes of a file that `inspect` reads whole
 FIRST = 1000  # rows that it reads of a larger one
@@ -172,6 +172,17 @@ def inspect(data: Data, reward: dict[str, Any] | None = None) -> Inspection:
     return Inspection(counts["train"], counts["eval"], unchecked, warnings)
 
 
+def too_few(recipe: Recipe, rows: int) -> str | None:
+    """What is wrong where training has so many prompts and no step can be made of them."""
+    batch = recipe.rollout.batch_size
+    if rows >= max(batch, prompt_multiple(recipe)):
+        return None
+    return (
+        f"rollout.batch_size is {batch}, but data.train has only {rows} prompts: give more problems, "
+        f"or a batch_size of at most {rows}"
+    )
+
+
 def _mistakes(data: Data) -> list[str]:
     weights = [
         f"data.eval.{index}.weight is {source.weight:g}, but evaluation takes each problem once: leave it out"
@@ -208,14 +219,9 @@ def _inspect(reader: Reader, unchecked: list[str], fit: RewardFit | None) -> int
 
 def _even(train: Split, recipe: Recipe) -> list[str]:
     """Leave out the rows that make the last step of an episode uneven; the warning about them."""
-    rows, batch, multiple = len(train.rows), recipe.rollout.batch_size, prompt_multiple(recipe)
-    if rows < max(batch, multiple):
-        raise RecipeError(
-            [
-                f"rollout.batch_size is {batch}, but data.train has only {rows} prompts: give more problems, "
-                f"or a batch_size of at most {rows}"
-            ]
-        )
+    rows, multiple = len(train.rows), prompt_multiple(recipe)
+    if told := too_few(recipe, rows):
+        raise RecipeError([told])
     left = rows % multiple
     train.dropped["uneven"] = left
     del train.rows[rows - left :]

@@ -86,6 +86,7 @@ FIELDS = {
 # flag -> why `openrlhf:` may not have it
 _RENDERED = "prompts are rendered before OpenRLHF reads them: use the section data"
 _ASYNC = "its trainer reports in other words, which would leave metrics.jsonl, curves and --resume's steps empty"
+_NO_REWARD_MODEL = "OpenRLHF has no reward model here, so it has no effect"
 OURS = {
     "data.input_key": _RENDERED,
     "data.label_key": _RENDERED,
@@ -98,6 +99,11 @@ OURS = {
     "train.agent_func_path": "rewards come from the section reward",
     "reward.remote_url": "rewards come from the section reward",
     "reward.model_name_or_path": "rewards come from the section reward",
+    "reward.normalize_enable": f"{_NO_REWARD_MODEL}: parts of the reward have mean and std",
+    "reward.offload": _NO_REWARD_MODEL,
+    "train.colocate_critic_reward": _NO_REWARD_MODEL,
+    "data.max_samples": "the steps would be others than those told: use data.max_prompts",
+    "rollout.vllm_generate_batch_size": "a step generates rollout.batch_size prompts, and fewer would not fill it",
     "ckpt.load_enable": "use `acecoder-rl train --resume`",
     "logger.wandb.key": "set WANDB_API_KEY in the environment",
     "logger.wandb.run_name": "it is the name of logging.folder",

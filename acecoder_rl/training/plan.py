@@ -15,7 +15,7 @@ from pathlib import Path
 from acecoder_rl.training.allocation import outlook
 from acecoder_rl.training.batches import prompt_multiple
 from acecoder_rl.training.checks import check
-from acecoder_rl.training.data import Inspection, inspect
+from acecoder_rl.training.data import Inspection, inspect, too_few
 from acecoder_rl.training.driver import TRAINER
 from acecoder_rl.training.errors import NotInstalled
 from acecoder_rl.training.flags import flags
@@ -55,6 +55,8 @@ def explain(recipe: Recipe, where: str) -> str:
     if wrong:
         raise RecipeError(wrong)
     warnings += [f"{where}: {line}" for line in problems.warnings]
+    if (rows := _prompts(recipe, problems)) is not None and (told := too_few(recipe, rows)):
+        warnings.append(f"{where}: training will not start: {told}")
     argv = arguments(recipe)
     unchecked: list[str] = []
     checked: Checked | None = None
@@ -100,7 +102,7 @@ def _facts(recipe: Recipe, problems: Inspection) -> list[str]:
         **_judge(recipe),
         "a step": f"{rollout.batch_size} prompts x {rollout.n_samples_per_prompt} = {samples} samples, "
         f"{updates} optimizer {'step' if updates == 1 else 'steps'} of {train.batch_size}",
-        "steps": _steps(recipe, problems.train_problems),
+        "steps": _steps(recipe, _prompts(recipe, problems)),
         "tokens": f"{data.max_prompt_tokens} of the prompt + {rollout.max_new_tokens} of the answer",
         "evaluation": _evaluation(recipe, problems.eval_problems),
         "checkpoints": f"every {train.save_steps} steps, the last {train.keep_checkpoints} are kept"
@@ -123,6 +125,13 @@ def _judge(recipe: Recipe) -> dict[str, str]:
     return {"reward model": f"{section.path}, {copies} {'copy' if copies == 1 else 'copies'}"}
 
 
+def _prompts(recipe: Recipe, problems: Inspection) -> int | None:
+    """Of an episode, over-long ones among them; None where that is not known."""
+    if problems.train_problems is None:
+        return None
+    return min(problems.train_problems, recipe.data.max_prompts or problems.train_problems)
+
+
 def _steps(recipe: Recipe, problems: int | None) -> str:
     batch, episodes = recipe.rollout.batch_size, recipe.train.episodes
     if problems is None:
@@ -130,7 +139,6 @@ def _steps(recipe: Recipe, problems: int | None) -> str:
             f"problems / {batch} an episode, of which there are {episodes}; how many problems there are is "
             "not known yet"
         )
-    problems = min(problems, recipe.data.max_prompts or problems)
     used = problems - problems % prompt_multiple(recipe)
     steps = math.ceil(used / batch)
     all_steps = f"{steps}" if episodes == 1 else f"{steps} x {episodes} episodes = {steps * episodes}"

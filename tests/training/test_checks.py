@@ -239,6 +239,23 @@ MISTAKES = [
         "model.path=my models",
         "model.path: 'my models' is no folder and no id of the Hugging Face Hub: give one of them",
     ),
+    (
+        CPU,
+        "openrlhf.reward.normalize_enable=true",
+        "openrlhf.reward.normalize_enable is not for recipes: OpenRLHF has no reward model here, so it has no effect: "
+        "parts of the reward have mean and std",
+    ),
+    (
+        CPU,
+        "openrlhf.rollout.vllm_generate_batch_size=4",
+        "openrlhf.rollout.vllm_generate_batch_size is not for recipes: a step generates rollout.batch_size prompts, "
+        "and fewer would not fill it",
+    ),
+    (
+        CPU,
+        "openrlhf.data.max_samples=100",
+        "openrlhf.data.max_samples is not for recipes: the steps would be others than those told: use data.max_prompts",
+    ),
     (CPU, "openrlhf.--actor.dual_clip=3", "openrlhf.--actor.dual_clip has dashes: write actor.dual_clip"),
     (CPU, "openrlhf.actor.dual_clip=", "openrlhf.actor.dual_clip is null: give a value, true for a switch"),
     (

@@ -76,6 +76,22 @@ def test_steps(problems: SimpleNamespace, overrides: list[str], count: int | Non
     assert _row(_plan(CPU, *overrides), "steps") == steps
 
 
+@pytest.mark.parametrize(
+    ("overrides", "count"),
+    [([], 7), (["data.max_prompts=7"], 160), (["train.batch_size=96", "rollout.batch_size=16"], 7)],
+)
+def test_too_few_prompts_for_a_step_are_told(problems: SimpleNamespace, overrides: list[str], count: int) -> None:
+    problems.train_problems = count
+    told = _plan(CPU, *overrides)
+    assert "training will not start: rollout.batch_size is" in told
+    assert "but data.train has only 7 prompts: give more problems, or a batch_size of at most 7\n" in told
+
+
+def test_enough_prompts_for_a_step_are_no_warning(problems: SimpleNamespace) -> None:
+    problems.train_problems = 8
+    assert "will not start" not in _plan(CPU)
+
+
 def test_a_step_in_figures() -> None:
     assert _row(_plan(GPU), "a step") == "256 prompts x 8 = 2048 samples, 16 optimizer steps of 128"
     assert _row(_plan(CPU), "a step") == "8 prompts x 6 = 48 samples, 1 optimizer step of 48"
