@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 Cli = Callable[..., subprocess.CompletedProcess[str]]
@@ -51,6 +52,10 @@ def jsonl(tmp_path: Path) -> Callable[[str, Iterable[Any]], Path]:
 def pytest_configure() -> None:
     """A shell that starts us in the background has us ignore Ctrl-C, and so would all processes that tests start."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    # As its own profile for CI has it: the same examples every time, however long the machine takes over one.
+    patient = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow], "derandomize": True}
+    settings.register_profile("steady", **patient)
+    settings.load_profile("steady")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
