@@ -14,6 +14,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ class Arena:
         self.listener.settimeout(0)
         for _ in range(2):  # every interpreter there will be
             for tests in ROUTES.values():
-                assert self.sandbox.run(self.right, tests).passed
+                assert self.sandbox.run(self.right, tests, limits=replace(LIMITS, test_seconds=10.0)).passed
         self.worker = self.find_worker()
         self.idle_mib = peak_mib(self.worker)
 
