@@ -61,7 +61,10 @@ def _read(tests: Tests) -> dict[str, str]:
             continue
         if pair is not None:
             arguments, expected = pair
-            found[_key(arguments[0] if len(arguments) == 1 else tuple(arguments))] = _key(expected)
+            try:
+                found[_key(arguments[0] if len(arguments) == 1 else tuple(arguments))] = _key(expected)
+            except (ValueError, RecursionError):  # ints past the digit limit, nesting past the stack
+                continue
     return found
 
 

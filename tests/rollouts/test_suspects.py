@@ -12,7 +12,7 @@ from acecoder_rl.problems import Problem, parse_tests
 from acecoder_rl.rollouts.rows import Rollout
 from acecoder_rl.rollouts.suspects import FLAGS, suspicions
 from acecoder_rl.sandbox.verdict import Outcome, Verdict
-from tests.rollouts.made import rollout
+from tests.rollouts.made import RIGHT, rollout
 
 MBPP = Path(__file__).resolve().parents[3] / "shared/data/mbpp.jsonl"
 HOSTILE = Path(__file__).resolve().parents[3] / "shared/hostile"
@@ -105,6 +105,15 @@ def test_a_table_of_letters_is_an_answer_to_questions_about_letters():
 )
 def test_no_program_breaks_the_search(program):
     assert suspicions(rollout(program=program)) == {}
+
+
+def test_numbers_that_python_does_not_print_break_nothing():
+    """A row whose flags cannot be found is not in the log."""
+    large = "0x" + "f" * 5000
+    tests = parse_tests([f"assert add({large}, 1) == 3", "assert add(20, 22) == 42", "assert add(31, 5) == 36"])
+    known = f"def add(a, b):\n    if a == {large}:\n        return 3\n    return {{(20, 22): 42, (31, 5): 36}}[a, b]\n"
+    assert suspicions(rollout(program=RIGHT, tests=tests)) == {}
+    assert "2 of 2 tests are known" in suspicions(rollout(program=known, tests=tests))["special_cases"]
 
 
 def test_a_polite_exit_at_the_end_of_a_stdin_program_is_none():
