@@ -7,7 +7,7 @@ What OpenRLHF does with the files: it shuffles the rows of train.jsonl again, ta
     them a step, and in the last step of an episode what is left. A last step that does not share out evenly
     hangs or leaks into the next, and one that is not full cannot be resumed from (batches.py), so the few rows
     that make it so are left out here.
-The same recipe, sources and seed give the same bytes.
+The same recipe, sources and seed give the same bytes, but for the date, where a chat template writes it.
 """
 
 from __future__ import annotations
@@ -61,6 +61,7 @@ class Prepared:
         train_counts, eval_counts: what is in them, and what is not.
         steps_per_episode: of training, the last one perhaps a smaller one; with dynamic filtering at most.
         warnings: what the user should know, with the mend.
+        dated: the prompts may hold the day's date.
     """
 
     train: Path
@@ -69,6 +70,7 @@ class Prepared:
     eval_counts: Counts | None
     steps_per_episode: int
     warnings: tuple[str, ...]
+    dated: bool = False
 
 
 @dataclass(frozen=True)
@@ -134,6 +136,7 @@ def prepare(recipe: Recipe, folder: Path, progress: bool = False) -> Prepared:
         eval_counts=_counts(evaluated) if eval_readers else None,
         steps_per_episode=math.ceil(len(train.rows) / recipe.rollout.batch_size),
         warnings=warnings,
+        dated=renderer.dated,
     )
 
 

@@ -62,7 +62,11 @@ def load_tokenizer(path: str) -> PreTrainedTokenizerBase:
 
 
 class Renderer:
-    """Makes prompts of problems."""
+    """Makes prompts of problems.
+
+    Attributes:
+        dated: the chat template may write the date into them: on another day they are others.
+    """
 
     def __init__(self, data: Data, tokenizer: PreTrainedTokenizerBase) -> None:
         """Raises RecipeError where template, settings and tokenizer do not fit."""
@@ -77,6 +81,8 @@ class Renderer:
         self.data = data
         self.tokenizer = tokenizer
         self._bos = "" if data.chat else _bos(tokenizer)
+        # Llama 3.2's, SmolLM3's and others tell the model the day's date.
+        self.dated = data.chat and "strftime_now" in str(tokenizer.chat_template)
 
     def render(self, problem: Problem, where: str) -> str:
         """The prompt.

@@ -112,12 +112,14 @@ def _prepare_again(recipe: Recipe, run: RunFolder, where: str) -> Prepared:
     """The files of a run that goes on: none is replaced before they are known to be the ones it began with."""
     with tempfile.TemporaryDirectory(dir=run.path) as scratch:
         prepared = prepare(recipe, Path(scratch), progress=True)
-        check_prompts(run.data / prepared.train.name, prepared.train, where)
+        began_with = run.data / prepared.train.name
+        check_prompts(began_with, prepared.train, where, prepared.dated)
         check_left(recipe, prepared, run, where)
         run.data.mkdir(exist_ok=True)
-        for file in (prepared.train, prepared.eval):
-            if file is not None:
-                file.replace(run.data / file.name)
+        if not began_with.exists():
+            prepared.train.replace(began_with)
+        if prepared.eval is not None:
+            prepared.eval.replace(run.data / prepared.eval.name)
     return prepared
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import re
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,6 +19,7 @@ from acecoder_rl.training.load import load_recipe, resolved_yaml
 from acecoder_rl.training.recipe import RecipeError
 from acecoder_rl.training.run_folder import RunFolder
 from acecoder_rl.training.train import plan_of, steps, train
+from tests.training.conftest import CHAT
 
 CPU = str(Path(__file__).parent / "recipes" / "cpu.yaml")
 GPU = str(Path(__file__).parent / "recipes" / "gpu.yaml")
@@ -93,6 +95,33 @@ def test_what_goes_on_goes_back_to_what_all_models_have(here, monkeypatch, token
     (run.data / "train.jsonl").write_bytes(order[:-1])
     assert "data.train gives other prompts than" in _refused(*more, resume=True)
     assert (run.data / "train.jsonl").read_bytes() == order[:-1]
+
+
+@with_openrlhf
+@pytest.mark.parametrize("dated", [True, False])
+def test_a_run_goes_on_another_day_where_the_chat_template_tells_the_date(here, monkeypatch, tokenizer_folder, dated):
+    """Llama 3.2's does. What the run began with stays; another problem is another run all the same."""
+    dates = CHAT + ("{# #}{{ strftime_now('%d %B %Y') }}" if dated else "17 May 2001")
+    folder = tokenizer_folder(dates)
+    more = ["logging.folder=runs/a", f"model.path={folder}", "train.save_steps=1"]
+    (folder / "config.json").write_text("{}")
+    recipe = load_recipe(CPU, more)
+    run = _begun("runs/a", resolved_yaml(recipe), step=2)
+    prepare(recipe, run.data)
+    today = (run.data / "train.jsonl").read_text()
+    before = re.sub(r"\d\d \w+ 20\d\d", "16 May 2001", today)
+    assert before != today
+    (run.data / "train.jsonl").write_text(before)
+    monkeypatch.setattr(trains, "launch", lambda plan, run, screen: None)
+    monkeypatch.setattr(trains.curves, "draw", lambda run: None)
+    if not dated:
+        assert "data.train gives other prompts than" in _refused(*more, resume=True)
+        return
+    train(CPU, more, resume=True)
+    assert (run.data / "train.jsonl").read_text() == before
+
+    (run.data / "train.jsonl").write_text("".join(reversed(before.splitlines(keepends=True))))
+    assert "data.train gives other prompts than" in _refused(*more, resume=True)
 
 
 @pytest.mark.parametrize("path", ["./model", "/no/model", "~/model", "runs/models/a"])
