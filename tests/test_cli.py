@@ -37,6 +37,41 @@ def test_bad_usage_ends_with_2_and_a_mend(cli, jsonl, arguments, told):
     assert told in done.stderr and "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["score", "in.jsonl", "-o", "in.jsonl", "--overwrite"],
+        ["score", "in.jsonl", "-o", "link.jsonl", "--overwrite"],
+        ["score", "in.jsonl", "--problems", "problems.jsonl", "-o", "problems.jsonl", "--overwrite"],
+        ["score", "in.jsonl", "--summary", "in.jsonl"],
+        ["best-of-n", "in.jsonl", "--rm", "model", "-o", "in.jsonl"],
+        ["best-of-n", "in.jsonl", "--rm", "model", "--json", "link.jsonl"],
+    ],
+)
+def test_what_is_read_is_not_written_over(cli, jsonl, tmp_path, command):
+    before = [jsonl(name, [ROW]).read_bytes() for name in ("in.jsonl", "problems.jsonl")]
+    (tmp_path / "link.jsonl").symlink_to("in.jsonl")
+    done = cli(*command)
+    assert done.returncode == 2 and "is the file that is read" in done.stderr
+    assert [(tmp_path / name).read_bytes() for name in ("in.jsonl", "problems.jsonl")] == before
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["score", "in.jsonl", "--summary"],
+        ["best-of-n", "in.jsonl", "--rm", "model", "--json"],
+        ["bench", "rm", "--json"],
+    ],
+)
+def test_a_file_that_cannot_be_written_is_told_before_the_work(cli, jsonl, tmp_path, command):
+    jsonl("in.jsonl", [ROW])
+    for file, told in (("no/such/out.json", "no directory no/such"), (".", "is a folder")):
+        done = cli(*command, file)
+        assert done.returncode == 2 and told in done.stderr and "Traceback" not in done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["in.jsonl"]
+
+
 def test_a_host_below_the_required_isolation_ends_with_1(cli, jsonl, tmp_path):
     jsonl("in.jsonl", [ROW])
     lower = {"ACECODER_SANDBOX_ISOLATION": "none"}

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from acecoder_rl.commands.told import errors_told
+from acecoder_rl.commands.told import check_output, errors_told
 
 Part = Literal["scoring", "tables", "kills"]
 
@@ -35,6 +35,7 @@ def bench_sandbox(
     from acecoder_rl.bench.sandbox import run_bench
 
     with errors_told():
+        check_output("--json", json_path)
         raise typer.Exit(run_bench(workers, programs, against, json_path, quick=quick))
 
 
@@ -54,6 +55,7 @@ def bench_reward(
     from acecoder_rl.bench.reward import run_bench_reward
 
     with errors_told():
+        check_output("--json", json_path)
         raise typer.Exit(run_bench_reward(json_path, quick=quick))
 
 
@@ -73,6 +75,7 @@ def bench_rm(
     from acecoder_rl.bench.rm import run_bench_rm
 
     with errors_told():
+        check_output("--json", json_path)
         raise typer.Exit(run_bench_rm(json_path, quick=quick))
 
 
@@ -95,4 +98,5 @@ def bench_synthesis(
     from acecoder_rl.bench.synthesis import run_bench_synthesis
 
     with errors_told():
+        check_output("--json", json_path)
         raise typer.Exit(run_bench_synthesis(json_path, quick=quick, only=only))

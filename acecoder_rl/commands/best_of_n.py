@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from acecoder_rl.commands.told import FAILED, console, errors_told, fail
+from acecoder_rl.commands.told import FAILED, check_output, console, errors_told, fail
 
 if TYPE_CHECKING:
     from acecoder_rl.evaluation.best_of_n import OnDone
@@ -120,6 +120,8 @@ def best_of_n(
 
     where = folder or Path("runs/best-of-n") / source.stem
     with errors_told(hint="--resume goes on with it"):
+        for option, path in (("-o", output), ("--json", json_path)):
+            check_output(option, path, source, problems, verdicts)
         try:
             sampling = None
             if model is not None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from acecoder_rl.commands.told import console, errors_told
+from acecoder_rl.commands.told import check_output, console, errors_told
 
 if TYPE_CHECKING:
     from acecoder_rl.score import OnRow
@@ -131,6 +131,8 @@ def score(
     )  # fmt: skip
     started = time.perf_counter()
     with errors_told(hint="--resume goes on with it" if output is not None and str(output) != "-" else ""):
+        for option, path in (("-o", output), ("--summary", summary_path)):
+            check_output(option, path, source, problems)
         with _progress(source, shard) as on_row:
             summary, jail = run_score(options, on_row)
         if summary_path is not None:

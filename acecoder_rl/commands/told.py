@@ -1,6 +1,7 @@
 """How commands end and what they show on stderr.
 
-Covers: exit status (0; 1 a run failed; 2 bad usage or input), no traceback for a user's error.
+Covers: exit status (0; 1 a run failed; 2 bad usage or input), no traceback for a user's error, files to write that
+    are looked at before the work.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import typer
@@ -56,6 +58,25 @@ def training_told() -> Iterator[None]:
         fail(str(error), FAILED)
     except Stopped as error:
         fail(str(error), 128 + error.number)
+
+
+def check_output(option: str, path: Path | None, *inputs: Path | None) -> None:
+    """Looks at a file to write before the work begins, so that neither its result nor what it reads is lost.
+
+    Raises:
+        InputError: it is a folder, its own folder is missing, or it is one of `inputs`.
+    """
+    from acecoder_rl.records import InputError
+
+    if path is None or str(path) == "-":
+        return
+    if path.is_dir():
+        raise InputError(f"{option} {path} is a folder: give a file")
+    if not path.parent.is_dir():
+        raise InputError(f"{option} {path}: there is no directory {path.parent}: make it first")
+    for read in inputs:
+        if read is not None and read.exists() and path.exists() and path.samefile(read):
+            raise InputError(f"{option} {path} is the file that is read ({read}): give another")
 
 
 def fail(message: str, status: int) -> None:
