@@ -103,7 +103,7 @@ class Cluster:
                     found.append(process)
         return found
 
-    def left(self, number: str, seconds: float = 60) -> list[str]:
+    def left(self, number: str, seconds: float = 240) -> list[str]:
         """What is still there of a job that has ended, a little later: some end by seeing that others have."""
         with contextlib.suppress(TimeoutError):
             _until(lambda: not self.processes(number), seconds)
@@ -115,17 +115,17 @@ class Cluster:
 
     def cancel(self, *numbers: str) -> None:
         """End jobs, and wait for that; those that have ended are left alone."""
-        known = self.ask("squeue", "-h", "-o", "%A", timeout=60).split()
+        known = self.ask("squeue", "-h", "-o", "%A", timeout=240).split()
         if jobs := [number for number in dict.fromkeys(numbers) if number in known]:
             for signal in ("--signal=KILL", "--full"), ():
                 with contextlib.suppress(AssertionError):  # it has ended meanwhile
-                    self.ask("scancel", *signal, *jobs, timeout=60)
-            _until(lambda: not set(jobs) & set(self.ask("squeue", "-h", "-o", "%A", timeout=60).split()), 120)
+                    self.ask("scancel", *signal, *jobs, timeout=240)
+            _until(lambda: not set(jobs) & set(self.ask("squeue", "-h", "-o", "%A", timeout=240).split()), 480)
 
     def close(self) -> None:
         """End the daemons and all jobs, and delete the directory."""
         with contextlib.suppress(AssertionError, OSError, TimeoutError, subprocess.TimeoutExpired):
-            self.cancel(*self.ask("squeue", "-h", "-o", "%A", timeout=60).split())
+            self.cancel(*self.ask("squeue", "-h", "-o", "%A", timeout=240).split())
         for daemon in reversed(self._daemons):
             daemon.terminate()
         for daemon in reversed(self._daemons):
@@ -162,12 +162,12 @@ class Cluster:
         files = {"socket": "socket", "key-file": "key", "pid-file": "pid", "log-file": "log", "seed-file": "seed"}
         munge = [f"--{option}={at}/munge.{suffix}" for option, suffix in files.items()]
         self._daemon("munged", "--foreground", "--force", *munge)
-        _until((at / "munge.socket").exists, 60)
+        _until((at / "munge.socket").exists, 240)
         self._daemon("slurmctld", "-D", "-c", "-f", f"{at}/slurm.conf")
         for node in NODES:
             self._daemon("slurmd", "-D", "-f", f"{at}/slurm.conf", "-N", node)
         try:
-            _until(self._idle, 120)
+            _until(self._idle, 480)
         except TimeoutError:
             raise AssertionError(f"Slurm does not come up: {self._said()}") from None
 

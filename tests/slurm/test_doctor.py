@@ -19,7 +19,7 @@ def test_the_doctor_hears_all_nodes(slurm, tmp_path):
         env=os.environ | slurm.environment,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=900,
     )
     told = json.loads(done.stdout)
     assert [(node["node"], node.get("error"), node.get("folder")) for node in told["nodes"]] == [
