@@ -34,6 +34,7 @@ from tests.synthesis.fake_endpoint import endpoint, said
 
 PROMPT = 'from typing import List\n\n\ndef double(x: int) -> int:\n    """ Twice x.\n    """\n'
 RIGHT = "    return 2 * x\n"
+LONGER = " \n    y = 2\n    if x:\n        return y * x\n\n    return 0\n"
 
 
 def row(number, prompt=PROMPT):
@@ -109,12 +110,23 @@ def test_the_table_is_the_papers(tmp_path):
         (RIGHT + "\n\ndef test():\n    assert double(1) == 2\n", False, PROMPT + RIGHT),
         (f"Here:\n```python\n{PROMPT}{RIGHT}```\nDone.", False, PROMPT + RIGHT),
         (f"```python\n{RIGHT}```", False, PROMPT + RIGHT),
+        (f"I write y = 2:\n```python\n{LONGER}```\nDone.", False, PROMPT + LONGER),
         ("    for i in range(3):\n        if i:\n            return 2 * x\n", False, None),  # no program of its own
         (RIGHT + "\nprint(double(3))\n", True, PROMPT + RIGHT),
         (RIGHT + "\ndef more(x):\n    return", True, PROMPT + RIGHT),
         (RIGHT + "    y = (1 +", True, PROMPT + RIGHT),  # broken off
     ],
-    ids=["body", "body and more", "fenced", "fenced body", "loop", "print", "next function", "broken off"],
+    ids=[
+        "body",
+        "body and more",
+        "fenced",
+        "fenced body",
+        "fenced lines",
+        "loop",
+        "print",
+        "next function",
+        "broken off",
+    ],
 )
 def test_an_answer_that_is_a_body_is_joined_with_the_prompt(answer, base, expected):
     code = PROMPT.strip()

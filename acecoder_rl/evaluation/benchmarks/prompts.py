@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ast
 import re
+import textwrap
 
 from acecoder_rl.completions import extract_program
 from acecoder_rl.evaluation.benchmarks.items import Item
@@ -58,6 +59,7 @@ def program_of(item: Item, text: str, base: bool, stops: tuple[str, ...]) -> str
 
 
 def _answered(item: Item, text: str, base: bool, stops: tuple[str, ...]) -> str:
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
     if base:
         text = cut(text, stops)
         if item.head:
@@ -74,10 +76,12 @@ def _answered(item: Item, text: str, base: bool, stops: tuple[str, ...]) -> str:
 
 
 def _indented(code: str, text: str) -> str:
-    """Code as it stands in the text: extracting strips it, and a body of a function needs its indentation."""
-    at = text.find(code)
-    lead = text[text.rfind("\n", 0, max(at, 0)) + 1 : max(at, 0)]
-    return lead + code if lead.isspace() else code
+    """Code as it stands in the text: extracting takes the indentation away that the body of a function needs."""
+    first = next((line for line in code.split("\n") if line.strip()), "")
+    lead = re.search(rf"^([ \t]+){re.escape(first.rstrip())}[ \t]*$", text, re.MULTILINE) if first else None
+    if lead is None:
+        return code
+    return lead[1] + code if code in text else textwrap.indent(code, lead[1])  # of its first line alone, or of all
 
 
 def _whole(program: str) -> str:
