@@ -48,7 +48,7 @@ def train(
         if dry_run:
             from acecoder_rl.training.plan import explain
 
-            print(explain(load_recipe(recipe, chosen), str(recipe)), end="")
+            print(explain(load_recipe(recipe, chosen), str(recipe), resume), end="")
         elif address is not None:
             from acecoder_rl.training.ray_job import submit
 

@@ -23,24 +23,26 @@ from acecoder_rl.training.model_path import missing, resolve
 from acecoder_rl.training.openrlhf_parser import Checked, check_arguments
 from acecoder_rl.training.placement import engine_memory, gpus_used, judge, roles
 from acecoder_rl.training.recipe import Recipe, RecipeError
-from acecoder_rl.training.run_folder import RunFolder
+from acecoder_rl.training.resume import changes
+from acecoder_rl.training.run_folder import RunFolder, check_folder
 
 
 def arguments(recipe: Recipe, resume: bool = False) -> list[str]:
     """OpenRLHF's arguments for a run in the recipe's folder."""
-    run = RunFolder(recipe.logging.folder)  # type: ignore[arg-type]  # load_recipe fills it in
+    run = _folder(recipe)
     eval_file = run.data / "eval.jsonl" if recipe.data.eval else None
     return flags(recipe, run.path, run.data / "train.jsonl", eval_file, resume)
 
 
-def explain(recipe: Recipe, where: str) -> str:
+def explain(recipe: Recipe, where: str, resume: bool = False) -> str:
     """The plan of a run, as text.
 
     Args:
         where: the recipe's file, for messages.
+        resume: of one that goes on.
 
     Raises:
-        RecipeError: the recipe does not fit together, or OpenRLHF refuses it.
+        RecipeError: the recipe does not fit together, OpenRLHF refuses it, or there is nothing to go on with.
     """
     wrong: list[str] = []
     warnings: list[str] = []
@@ -48,6 +50,12 @@ def explain(recipe: Recipe, where: str) -> str:
         warnings += check(recipe, where)
     except RecipeError as error:
         wrong += error.mistakes
+    if resume:
+        try:
+            check_folder(_folder(recipe), where, resume)
+            warnings += changes(recipe, _folder(recipe), where)
+        except RecipeError as error:
+            wrong += error.mistakes
     try:
         problems = inspect(recipe.data, recipe.reward)
     except RecipeError as error:
@@ -57,7 +65,7 @@ def explain(recipe: Recipe, where: str) -> str:
     warnings += [f"{where}: {line}" for line in problems.warnings]
     if (rows := _prompts(recipe, problems)) is not None and (told := too_few(recipe, rows)):
         warnings.append(f"{where}: training will not start: {told}")
-    argv = arguments(recipe)
+    argv = arguments(recipe, resume)
     unchecked: list[str] = []
     checked: Checked | None = None
     try:
@@ -88,6 +96,10 @@ def command(argv: list[str]) -> list[str]:
         else:
             lines[-1] += f" {shlex.quote(text)}"
     return [f"{line} \\" for line in lines[:-1]] + lines[-1:]
+
+
+def _folder(recipe: Recipe) -> RunFolder:
+    return RunFolder(recipe.logging.folder)  # type: ignore[arg-type]  # load_recipe fills it in
 
 
 def _facts(recipe: Recipe, problems: Inspection) -> list[str]:

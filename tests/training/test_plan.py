@@ -10,8 +10,9 @@ from types import SimpleNamespace
 import pytest
 
 from acecoder_rl.training import openrlhf_parser, plan
-from acecoder_rl.training.load import RecipeError, load_recipe
+from acecoder_rl.training.load import RecipeError, load_recipe, resolved_yaml
 from acecoder_rl.training.plan import arguments, command, explain
+from acecoder_rl.training.run_folder import RunFolder
 
 RECIPES = Path(__file__).parent / "recipes"
 CPU, GPU = RECIPES / "cpu.yaml", RECIPES / "gpu.yaml"
@@ -85,6 +86,23 @@ def test_too_few_prompts_for_a_step_are_told(problems: SimpleNamespace, override
     told = _plan(CPU, *overrides)
     assert "training will not start: rollout.batch_size is" in told
     assert "but data.train has only 7 prompts: give more problems, or a batch_size of at most 7\n" in told
+
+
+def test_a_run_that_goes_on_is_checked_as_one(tmp_path: Path) -> None:
+    recipe = load_recipe(CPU, [f"logging.folder={tmp_path}/run", "train.save_steps=1"])
+    with pytest.raises(RecipeError, match="which holds no run: leave out --resume"):
+        explain(recipe, "my.yaml", resume=True)
+    run = RunFolder(tmp_path / "run")
+    run.begin(resolved_yaml(recipe), [])
+    saved = run.checkpoints / "_actor" / "global_step3"
+    saved.mkdir(parents=True)
+    (saved / "mp_rank_00_model_states.pt").touch()
+    (saved.parent / "latest").write_text(saved.name)
+    assert "--ckpt.load_enable" in explain(recipe, "my.yaml", resume=True)
+    assert "--ckpt.load_enable" not in explain(recipe, "my.yaml")
+    other = load_recipe(CPU, [f"logging.folder={tmp_path}/run", "train.save_steps=1", "train.clip=0.3"])
+    with pytest.raises(RecipeError, match=r"train\.clip is 0\.3, but the run began with 0\.2"):
+        explain(other, "my.yaml", resume=True)
 
 
 def test_enough_prompts_for_a_step_are_no_warning(problems: SimpleNamespace) -> None:
