@@ -121,7 +121,10 @@ def _component(where: str, kind: Any, arguments: dict[str, Any]) -> Component:
     try:
         cls = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
-        raise ConfigError(f"{where}.kind is {kind!r}, which does not import: {error}") from error
+        raise ConfigError(
+            f"{where}.kind is {kind!r}, which does not import: {error}: install its package, or name its folder in "
+            "PYTHONPATH"
+        ) from error
     taken = inspect.signature(cls).parameters
     if not any(each.kind is each.VAR_KEYWORD for each in taken.values()):
         _known(where, arguments, [*taken, *(each.name for each in fields(Part) if each.name != "component")])
