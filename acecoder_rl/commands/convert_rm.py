@@ -56,7 +56,7 @@ def convert_rm(
     ],
     target: Annotated[
         Path | None,
-        typer.Argument(metavar="[TARGET]", help="The new folder. Without it SOURCE is only calibrated."),
+        typer.Argument(metavar="TARGET", help="The new folder. Without it SOURCE is only calibrated."),
     ] = None,
     to: Annotated[
         To | None,

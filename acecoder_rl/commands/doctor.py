@@ -22,7 +22,7 @@ def doctor(
     recipe: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[RECIPE]",
+            metavar="RECIPE",
             help="Ask for the isolation of its sandbox, on nodes that share its folder.",
             show_default=False,
         ),

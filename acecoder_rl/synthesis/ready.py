@@ -72,7 +72,10 @@ def _engine(model: Engine) -> Iterator[str]:
     except RecipeError as error:
         yield f"path: {error}"
     if missing(model.path):
-        yield f"path is {model.path!r}, and there is no such folder: make it, or give another"
+        yield (
+            f"path is {model.path!r}, and there is no such folder: give another "
+            "(make quickstart makes the starter model)"
+        )
     if importlib.util.find_spec("vllm") is None:
         yield "path asks for vLLM, which is not installed: make setup, or pip install '.[gpu]', or give an endpoint"
 

@@ -128,4 +128,5 @@ def _check_model(recipe: Recipe, where: str) -> None:
     for field in ("path", "critic_path"):
         path = getattr(recipe.model, field)
         if path and missing(path):
-            raise RecipeError([f"{where}: model.{field} is {path!r}, which does not exist: give a folder or a Hub id"])
+            mend = "give a folder or a Hub id (make quickstart makes the starter model)"
+            raise RecipeError([f"{where}: model.{field} is {path!r}, which does not exist: {mend}"])

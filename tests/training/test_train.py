@@ -127,7 +127,8 @@ def test_a_run_goes_on_another_day_where_the_chat_template_tells_the_date(here, 
 @pytest.mark.parametrize("path", ["./model", "/no/model", "~/model", "runs/models/a"])
 def test_a_model_that_is_not_there_is_not_asked_of_the_hub(path, here):
     said = _refused(f"model.path={path}")
-    assert said == f"{CPU}: model.path is '{path}', which does not exist: give a folder or a Hub id"
+    mend = "give a folder or a Hub id (make quickstart makes the starter model)"
+    assert said == f"{CPU}: model.path is '{path}', which does not exist: {mend}"
     assert os.listdir(here) == []
 
 

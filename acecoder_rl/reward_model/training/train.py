@@ -47,7 +47,10 @@ def train(recipe_file: str, overrides: Iterable[str] = (), resume: bool = False)
     screen = Screen(f"{Path(recipe_file).name} -> {near(run.path)}", None, columns=reports.COLUMNS)
     if missing(recipe.model.path):
         raise RecipeError(
-            [f"{recipe_file}: model.path is {recipe.model.path!r}, which does not exist: give a folder or a Hub id"]
+            [
+                f"{recipe_file}: model.path is {recipe.model.path!r}, which does not exist: give a folder or a Hub id "
+                "(make quickstart makes the starter model)"
+            ]
         )
     if node.rank:  # the first node reads the pairs; its torchrun is waited for
         run.path.mkdir(parents=True, exist_ok=True)
