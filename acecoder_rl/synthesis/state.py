@@ -74,11 +74,15 @@ def state_of(folder: Path, name: str) -> State | None:
 
 def begun(folder: Path, name: str) -> State | None:
     """A stage's state, once rows are written. Before that no setting binds it: a recipe that names a dataset which is
-    not to be had, or a column that is not there, can be mended."""
-    state = state_of(folder, name)
-    if state is None or state.state == "finished" or (folder / name / "part-00000.parquet").exists():
-        return state
-    return None
+    not to be had, or a column that is not there, can be mended.
+
+    Raises:
+        InputError: there are rows, and no state.
+    """
+    state, written = state_of(folder, name), (folder / name / "part-00000.parquet").exists()
+    if state is None and written:
+        raise InputError(f"{folder / name} has rows, but no {STATE} that tells how they were made: {anew(name)}")
+    return state if written or (state is not None and state.state == "finished") else None
 
 
 def write_state(here: Path, state: State) -> None:

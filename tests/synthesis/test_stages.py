@@ -168,6 +168,13 @@ def test_a_stage_that_has_written_nothing_is_not_bound_to_its_settings(tmp_path)
         stage(tmp_path / "none", rows=[], settings={"a": {"b": 2}})
 
 
+def test_rows_that_nobody_knows_the_settings_of_are_not_gone_on_with(tmp_path):
+    stage(tmp_path)
+    (tmp_path / "odd" / "stage.json").unlink()
+    with pytest.raises(InputError, match=r"odd has rows, but no stage\.json .*--from odd"):
+        stage(tmp_path, settings={"a": {"b": 2}})
+
+
 def test_a_missing_part_is_no_shorter_table(tmp_path):
     stage(tmp_path)
     (tmp_path / "odd" / "part-00001.parquet").unlink()
