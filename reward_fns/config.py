@@ -7,8 +7,10 @@ Does not cover: what the keys mean (pass_rate.py, mixed.py).
 from __future__ import annotations
 
 import difflib
+import functools
 import importlib
 import inspect
+import os
 from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
@@ -35,7 +37,7 @@ def from_config(config: dict[str, Any] | str | Path, sandbox: dict[str, Any] | N
         config: `kind` (pass_rate, all_pass or mixed) and the arguments of that class; `parts` of a mix are a
             list of {name, kind, weight, mean, std, squash, limit} and the arguments of the component, whose
             `kind` may be "package.module:Class". Or YAML text of that, or the path of a YAML file. Sections
-            `reward` and `sandbox` are taken from YAML that has them.
+            `reward` and `sandbox` are taken from YAML that has them, and from the recipe that a file is based on.
         sandbox: a recipe's `sandbox:` section: workers, require, python, preload and the fields of Limits.
 
     Raises:
@@ -44,7 +46,7 @@ def from_config(config: dict[str, Any] | str | Path, sandbox: dict[str, Any] | N
     if not isinstance(config, str | Path):
         return _build(config, sandbox)
     is_file = isinstance(config, Path) or ("\n" not in config and config.endswith((".yaml", ".yml")))
-    found = _read(config, is_file)
+    found = read_file(config) if is_file else _read(config, is_file)
     if isinstance(found, dict) and "reward" in found:
         sandbox = found.get("sandbox") if sandbox is None else sandbox
         found = found["reward"]
@@ -132,6 +134,29 @@ def _component(where: str, kind: Any, arguments: dict[str, Any]) -> Component:
     if not isinstance(component, Component):
         raise ConfigError(f"{where}.kind is {kind!r}, which has no method `async score(...)`")
     return component
+
+
+def read_file(path: str | Path) -> Any:
+    """What a YAML file says, over what the recipe says that it is based on (`base:`), as `acecoder-rl train` reads it.
+
+    Raises:
+        ConfigError: a file cannot be read, is no YAML, or is based on itself.
+    """
+    files, layers = [str(path)], [_read(path, True)]
+    while isinstance(layers[-1], dict) and (base := layers[-1].pop("base", None)) is not None:
+        file = os.path.join(os.path.dirname(files[-1]), os.path.expanduser(str(base)))
+        if os.path.realpath(file) in map(os.path.realpath, files):
+            raise ConfigError(f"{path}: base is {base!r}, which is based on this recipe: leave it out in one of them")
+        files.append(file)
+        layers.append(_read(file, True))
+    return functools.reduce(_over, reversed(layers))
+
+
+def _over(below: Any, above: Any) -> Any:
+    """Values over others: a section field by field, but one that names its kind as a whole."""
+    if not (isinstance(below, dict) and isinstance(above, dict)) or "kind" in above:
+        return above
+    return below | {name: _over(below.get(name), value) for name, value in above.items()}
 
 
 def _read(config: str | Path, is_file: bool) -> Any:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from acecoder_rl.problems import Problem, parse_tests
-from reward_fns.config import ConfigError, from_config
+from reward_fns.config import ConfigError, from_config, read_file
 from reward_fns.pass_rate import TestReward
 
 REWARD = "ACECODER_RL_REWARD"
@@ -66,15 +66,8 @@ def reward_of(config: Mapping[str, Any] | str | Path | None) -> tuple[TestReward
 
 @lru_cache(maxsize=16)
 def _reward_of(config: str) -> tuple[TestReward, str]:
-    import yaml
-
     if config.endswith((".yaml", ".yml")):
-        try:
-            sections = yaml.safe_load(Path(config).read_text())
-        except OSError as error:
-            raise ConfigError(f"{config} cannot be read: {error.strerror}") from error
-        except yaml.YAMLError as error:
-            raise ConfigError(f"{config} is not YAML: {error}") from error
+        sections = read_file(config)
         data = sections.get("data") if isinstance(sections, dict) else None
         prefix = data.get("assistant_prefix") if isinstance(data, dict) else None
         return from_config(Path(config)), prefix or ""

@@ -9,6 +9,7 @@ import pytest
 from acecoder_rl.sandbox import Limits
 from acecoder_rl.sandbox.remote import Settings
 from reward_fns import AllPass, ConfigError, Mixed, Part, PassRate, from_config
+from reward_fns.configured import reward_of
 from tests.reward_fns.scorers import Fixed, Shortness
 
 SHORTNESS = "tests.reward_fns.scorers:Shortness"
@@ -50,6 +51,21 @@ def test_yaml_text_and_yaml_files(tmp_path: Path):
     assert from_config(YAML) == from_config(path) == from_config(str(path)) == expected
     assert from_config("kind: pass_rate\nholdout: 0.1") == PassRate(holdout=0.1)
     assert from_config(path, sandbox={}) == AllPass(holdout=0.2)
+
+
+def test_a_recipe_that_is_based_on_another_has_its_sandbox_and_prefix_too(tmp_path: Path):
+    (tmp_path / "base.yaml").write_text(YAML + "data: {train: a.jsonl, assistant_prefix: '# '}\n")
+    (tmp_path / "sub").mkdir()
+    path = tmp_path / "sub" / "mine.yaml"
+    path.write_text("base: ../base.yaml\nsandbox: {test_seconds: 3}\nreward: {kind: pass_rate}\n")
+    settings = Settings(workers=2, limits=Limits(test_seconds=3))
+    assert from_config(path) == PassRate(sandbox=settings)
+    assert reward_of(path) == (PassRate(sandbox=settings), "# ")
+    path.write_text("base: ../base.yaml\nreward: {holdout: 0.5}\n")
+    assert from_config(path) == AllPass(holdout=0.5, sandbox=Settings(workers=2, limits=Limits(test_seconds=2)))
+    path.write_text("base: mine.yaml\nreward: {kind: pass_rate}\n")
+    with pytest.raises(ConfigError, match="based on this recipe"):
+        from_config(path)
 
 
 def test_the_callers_section_is_left_as_it_was():
