@@ -149,7 +149,9 @@ def read_file(path: str | Path) -> Any:
             raise ConfigError(f"{path}: base is {base!r}, which is based on this recipe: leave it out in one of them")
         files.append(file)
         layers.append(_read(file, True))
-    return functools.reduce(_over, reversed(layers))
+    # A section whose lines are all commented out says nothing.
+    said = [{k: v for k, v in each.items() if v is not None} if isinstance(each, dict) else each for each in layers]
+    return functools.reduce(_over, reversed(said))
 
 
 def _over(below: Any, above: Any) -> Any:

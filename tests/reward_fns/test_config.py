@@ -61,7 +61,7 @@ def test_a_recipe_that_is_based_on_another_has_its_sandbox_and_prefix_too(tmp_pa
     settings = Settings(workers=2, limits=Limits(test_seconds=3))
     assert from_config(path) == PassRate(sandbox=settings)
     assert reward_of(path) == (PassRate(sandbox=settings), "# ")
-    path.write_text("base: ../base.yaml\nreward: {holdout: 0.5}\n")
+    path.write_text("base: ../base.yaml\nsandbox:\n  # workers: 1\nreward: {holdout: 0.5}\n")
     assert from_config(path) == AllPass(holdout=0.5, sandbox=Settings(workers=2, limits=Limits(test_seconds=2)))
     path.write_text("base: mine.yaml\nreward: {kind: pass_rate}\n")
     with pytest.raises(ConfigError, match="based on this recipe"):
