@@ -240,7 +240,7 @@ def _verdicts(path: Path) -> dict[tuple[int, int], tuple[str | None, Known]]:
         if missing:
             _refuse(row, f"has no {missing[0]!r}: give the output of `acecoder-rl score`")
         verdict = _known(row, record["pass_rate"], record["passed"])
-        found[record["row"], record["index"]] = record.get("id"), verdict
+        found[record["row"], record["index"]] = _told(record.get("id")), verdict
     return found
 
 

@@ -361,7 +361,7 @@ def test_verdicts_on_another_problem_are_told(jsonl):
         with pytest.raises(InputError, match=r"\[0\] has the verdict of '[bc]' in .*: that is of another file"):
             run(source, verdicts=verdicts, overwrite=True)
     # Joined by another field than ours.
-    verdicts = jsonl("verdicts.jsonl", [{**row, "id": "3"} for row in told])
+    verdicts = jsonl("verdicts.jsonl", [{**row, "id": name} for row, name in zip(told, ("3", 3), strict=True)])
     assert run(source, verdicts=verdicts, overwrite=True).report["problems"] == 2
 
 
