@@ -108,6 +108,7 @@ def test_the_table_is_the_papers(tmp_path):
     [
         (RIGHT, False, PROMPT + RIGHT),
         (RIGHT + "\n\ndef test():\n    assert double(1) == 2\n", False, PROMPT + RIGHT),
+        ("    return f(x)\n\ndef f(x):\n    return 2 * x\n", False, None),
         (f"Here:\n```python\n{PROMPT}{RIGHT}```\nDone.", False, PROMPT + RIGHT),
         (f"```python\n{RIGHT}```", False, PROMPT + RIGHT),
         (f"I write y = 2:\n```python\n{LONGER}```\nDone.", False, PROMPT + LONGER),
@@ -119,6 +120,7 @@ def test_the_table_is_the_papers(tmp_path):
     ids=[
         "body",
         "body and more",
+        "body and helper",
         "fenced",
         "fenced body",
         "fenced lines",

@@ -69,7 +69,9 @@ def _answered(item: Item, text: str, base: bool, stops: tuple[str, ...]) -> str:
     if not item.head or not name or _defines(found, name):
         return found
     for body in (text, _indented(found, text)):
-        joined = _whole(item.head + cut(body.rstrip() + "\n", stops))
+        joined = item.head + body.rstrip() + "\n"  # with functions that stand behind it: it may call them
+        if Parser(PARSE_BUDGET)(joined)[0] is None:
+            joined = _whole(item.head + cut(body.rstrip() + "\n", stops))
         if body.strip() and _defines(joined, name) and len(joined.strip()) > len(item.head.strip()):
             return joined
     return found
