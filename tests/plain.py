@@ -11,7 +11,7 @@ import signal
 import sys
 
 
-def plain_exec(program: str, setup: str, asserts: list[str], seconds: float = 5.0) -> list[bool]:
+def plain_exec(program: str, setup: str, asserts: list[str], seconds: float = 60.0) -> list[bool]:
     """Which asserts hold when the program and they are exec'd in one namespace of one process.
 
     Shorter than `asserts` when one takes more than `seconds`: nothing is known from there on.
