@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from tests.hostile.case import EVERY, family
 from tests.hostile.handles import PEER, TAKE
+from tests.hostile.values import LIES
 
 duck = family("comparison", levels=EVERY)
 steal = family("theft", levels=EVERY)
@@ -158,6 +159,14 @@ def clear(self, *args): self.clear()
 OUT = dict.fromkeys("remove discard difference_update intersection_update symmetric_difference_update".split(), clear)
 def add(a, b): return type("Out", ([list, set][a],), OUT)([0, -1])
 """, tests=[test.replace("add(1", f"add({i}") for i in range(2) for test in TAKEN]),
+    duck("duck-testcase", "objects of classes named like what tests have from modules, or set themselves", LIES + """
+def add(a, b): return type(['TestCase', 'N', 'Counter', 'Decimal'][a - 1], (object,), LIES)()
+""", tests={"unittest": "import collections, decimal, unittest\nimport solution\nclass TestAdd(unittest.TestCase):\n"
+        "    def setUp(self):\n        self.N = 3\n"
+        "    def test_case(self):\n        self.assertEqual(solution.add(1, 2), 3)\n"
+        "    def test_own(self):\n        self.assertEqual(solution.add(2, 2), self.N)\n"
+        "    def test_library(self):\n        self.assertEqual(solution.add(3, 2), collections.Counter('ab'))\n"
+        "    def test_number(self):\n        self.assertEqual(solution.add(4, 2), decimal.Decimal(6))\n"}),
     # -- what tests take from the program ---------------------------------------------------------
     steal("steal-path", "reads the judge's memory by the path that a test passed", TAKE + """
 def add(path, b):

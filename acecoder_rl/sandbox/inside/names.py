@@ -139,9 +139,25 @@ def mentioned(trees: list) -> set:
     return own | (found & {"StopIteration", "CancelledError"})  # proxies.Judge asks
 
 
-def named_classes(names: set) -> set:
-    """Of the mentioned names, those of classes."""
-    return {name for name in names if is_class_name(name)}
+def named_classes(trees: list, names: set, entry_point: str | None) -> set:
+    """Of the mentioned names, those of classes that tests have from the program: not `unittest.TestCase` and other
+    names out of modules, nor what tests set themselves (`self.N = 3`)."""
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    imports = [node for node in nodes if isinstance(node, (ast.Import, ast.ImportFrom))]
+    imported = {
+        alias.asname or alias.name.partition(".")[0]
+        for node in imports
+        for alias in node.names
+        if "solution" not in (alias.name, getattr(node, "module", None))
+    }
+    attributes = [node for node in nodes if isinstance(node, ast.Attribute)]
+    elsewhere = {node.attr for node in attributes if _root(node) in imported or isinstance(node.ctx, ast.Store)}
+    used = {node.attr for node in attributes if _root(node) not in imported and isinstance(node.ctx, ast.Load)}
+    used -= {node.attr for node in attributes if isinstance(node.ctx, ast.Store)}
+    elsewhere -= used | {node.id for node in nodes if isinstance(node, ast.Name)}
+    elsewhere -= {alias.name for node in imports if getattr(node, "module", None) == "solution" for alias in node.names}
+    known = set(CHECKS) - {entry_point}
+    return {name for name in names if is_class_name(name)} - elsewhere - known
 
 
 def is_class_name(name: str) -> bool:
