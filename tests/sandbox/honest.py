@@ -115,6 +115,24 @@ def curry(f, *given):
     if len(given) == f.__code__.co_argcount == len(inspect.signature(f).parameters): return f(*given)
     return lambda x: curry(f, *given, x)
 def clone(x): return copy.deepcopy(x)
+
+class Countdown:
+    def __init__(self, n): self.n = n
+    def __iter__(self): return self
+    def __next__(self):
+        if not self.n: raise StopIteration
+        self.n -= 1
+        return self.n + 1
+    def __len__(self): return self.n
+    def __reversed__(self): return iter(range(1, self.n + 1))
+def countdown(n): return Countdown(n)
+class Kind(str, enum.Enum): A = "a"; B = "b"
+def level(n): return Level(n)
+class Celsius(float):
+    def __repr__(self): return f"Celsius({float(self)})"
+class Open(dict):
+    def __missing__(self, key): return key * 2
+def point(*parts): return Point(*parts)
 """
 
 SETUP = """
@@ -158,6 +176,18 @@ for got, want in zip(s, [0, 1, 5]): assert got == want
 
 t = tally('aab')
 assert t == Counter('baa') and t['a'] == 2 and t.top() == 'a' and sorted(t.items()) == [('a', 2), ('b', 1)]
+
+c = countdown(3)
+assert len(c) == 3 and iter(c) is c and list(c) == [3, 2, 1] and list(c) == [] and len(c) == 0
+assert [*zip(Countdown(2), 'abc')] == [(2, 'a'), (1, 'b')] and sum(countdown(4)) == 10 and next(countdown(0), 5) == 5
+c = countdown(50)
+for x in c:
+    if x == 3: break
+assert next(c) == 2 and list(reversed(Countdown(3))) == [1, 2, 3] == list(reversed(countdown(3)))
+
+assert repr(point(1, 2)) == str(point(1, 2)) == f'{Point(1, 2)}' == 'Point(x=1, y=2)'
+assert repr(Level.LOW) == '<Level.LOW: 1>' and level(1) is Level.LOW and Kind('b') is Kind.B != Kind.A and Kind.A == 'a'
+assert repr(Celsius(2)) == 'Celsius(2.0)' and f'{Celsius(2):.2f}' == '2.00' and Open(a=1)['b'] == 'bb'
 
 import numpy as np
 assert np.allclose([double(2.0)], [4.0]) and np.isclose(double(1.5), 3.0) and np.allclose(list(count(0)), [])

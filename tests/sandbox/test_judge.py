@@ -27,6 +27,13 @@ def test_honest_programs_pass_what_they_pass_in_one_process() -> None:
     assert len(reports) == len(PASSING)
 
 
+def test_exceptions_that_a_test_makes_have_what_their_class_gives_them() -> None:
+    made = "e = MyError('m', code=7)\nassert str(e) == 'm' and e.code == 7 and e.args == ('m',)"
+    raised = "try: raise MyError('n', 8)\nexcept ValueError as e: assert e.code == 8 and type(e) is MyError"
+    refused = "try: MyError('m')\nexcept TypeError: pass\nelse: assert False"
+    assert statuses(PROGRAM, [made, raised, refused, "raise MyError('o', 9)"]) == ["passed"] * 3 + ["error"]
+
+
 def test_comparing_the_programs_own_objects_is_a_claim() -> None:
     tests = [
         "assert Vec(1, 2) + Vec(3, 4) == Vec(4, 6)",
@@ -40,6 +47,11 @@ def test_comparing_the_programs_own_objects_is_a_claim() -> None:
     reports = judge_tests(PROGRAM, tests)
     assert [r.status for r in reports] == ["passed"] * 6 + ["failed"]
     assert all(r.claimed for r in reports)
+
+
+def test_what_a_script_does_as_main_is_part_of_the_test() -> None:
+    script = "def test():\n    assert double(1) == %s\nif __name__ == '__main__':\n    test()"
+    assert statuses(PROGRAM, [script % 2, script % 3]) == ["passed", "failed"]
 
 
 def test_statuses_and_messages() -> None:

@@ -31,7 +31,8 @@ class _Len:
 
     def __len__(self: Any) -> int:
         told = _told(self)
-        return _agree(self, convert("len", int)(self), told)
+        size = convert("len", int)(self)
+        return _agree(self, size, told if size else None, True)  # 0 is what is left of an iterator
 
 
 class _Bool:
@@ -52,6 +53,17 @@ class _Iter:
     def __iter__(self: Any) -> Any:
         told = _told(self)
         iterator = self._wire_peer.request("iter", self)
+        if not hasattr(type(self), "__len__") or self._wire_names & self._wire_peer.named:
+            return iterator
+        if iterator is self:
+            was_length = self._wire_told[2]  # an iterator that has ended gives nothing the next time
+            object.__setattr__(self, "_wire_count", [0, told if was_length else None])
+            return self
+        return _counted(self, iterator, told)
+
+    def __reversed__(self: Any) -> Any:
+        told = _told(self)
+        iterator = self._wire_peer.request("reversed", self)
         return _counted(self, iterator, told) if hasattr(type(self), "__len__") else iterator
 
 
@@ -63,6 +75,12 @@ class _Next:
         if not ahead:
             _fetch(self, ahead)
         good, item = ahead.popleft()
+        count = self._wire_count
+        if count is not None:
+            count[0] += good
+            if type(item) is StopIteration and not good:
+                object.__setattr__(self, "_wire_count", None)
+                _agree(self, *count)
         if good:
             return item
         raise item
@@ -123,23 +141,27 @@ class _Class:
 def _told(handle: Any) -> int | None:
     """How many items an object said it has, by its length or its iteration, if the program was asked nothing since.
     The class of one that tests name may mean something else by its length."""
-    asked, size = handle._wire_told
+    asked, size, _ = handle._wire_told
     peer = handle._wire_peer
     return size if asked == peer.asked and not handle._wire_names & peer.named else None
 
 
-def _agree(handle: Any, size: int, told: int | None) -> int:
+def _agree(handle: Any, size: int, told: int | None, is_length: bool = False) -> int:
     """Length and iteration agree, one right after the other. A test that looks at the length, then at each item
     that there is, as by `zip`, would look at none of an object that lies about one of them."""
     if told is not None and told != size:
         raise TypeError(f"a {handle._wire_label} object of the program has {told} items, then {size}")
-    object.__setattr__(handle, "_wire_told", (handle._wire_peer.asked, size))
+    object.__setattr__(handle, "_wire_told", (handle._wire_peer.asked, size, is_length))
     return size
 
 
 def _counted(handle: Any, iterator: Iterator, told: int | None) -> Iterator:
     count = 0
-    for item in iterator:
+    while True:
+        try:
+            item = next(iterator)
+        except StopIteration:
+            break
         count += 1
         yield item
     _agree(handle, count, told)

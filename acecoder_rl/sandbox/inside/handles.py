@@ -26,7 +26,7 @@ def is_handle(obj: Any) -> bool:
 class Handle:
     """An object of the program. What the judge's own code must see of it is in slots; all else asks."""
 
-    __slots__ = ("__weakref__", "_wire_ahead", "_wire_id", "_wire_label", "_wire_names", "_wire_peer",
+    __slots__ = ("__weakref__", "_wire_ahead", "_wire_count", "_wire_id", "_wire_label", "_wire_names", "_wire_peer",
                  "_wire_sent", "_wire_taken", "_wire_told")  # fmt: skip
 
     def __hash__(self) -> int:

@@ -1,7 +1,7 @@
 """Local classes for the other side's subclasses of plain types and for its exceptions.
 
 Covers: `mirror` (an instance of a subclass of int, list, dict, ...: compares and computes here as its base
-does; what its own classes add is asked for), `exception_type`, `to_exception`.
+does; what its own classes add, and its text, is asked for), `exception_type`, `to_exception`.
 Does not cover: objects without a plain base (rpc.py, proxies.py).
 Hostile input: a class that overrides `__eq__` and the like loses them; names are claims.
 """
@@ -19,7 +19,8 @@ from acecoder_rl.sandbox.inside.wire_types import EXCEPTIONS, MUTABLE, restore, 
 
 MAX_TYPES = 1000
 # Of the special methods that a subclass adds or replaces, those that hand it no value to judge.
-_SPECIAL = ("__call__", "__enter__", "__getitem__", "__setitem__", "__delitem__")
+_SPECIAL = ("__call__", "__enter__", "__getitem__", "__setitem__", "__delitem__", "__missing__")
+_TEXT = {"__str__": "str", "__repr__": "repr", "__format__": "format"}
 # Containers whose methods are the program's where it replaces them, since they live on in its process. Not a
 # Counter's, whose comparisons are Python code that asks for its items; nor, unless the tests name the class, those
 # that compare or list.
@@ -30,6 +31,10 @@ _BASES_OWN = OF_SETS | OF_DATA | {"keys", "values", "items"}
 def mirror(peer: Any, base: Any, ident: int, info: Info) -> Any:
     """The local copy of an instance of the other side's subclass of `type(base)`."""
     kind = type(base)
+    member = "Enum" in info.names and kind not in MUTABLE
+    found = peer.members.get(ident) if member else None
+    if found is not None and type(found).__name__ == info.names[0]:
+        return found
     key = (kind, tuple(info.names), info.overrides)
     cls = peer.mirror_types.get(key)
     if cls is None:
@@ -50,6 +55,8 @@ def mirror(peer: Any, base: Any, ident: int, info: Info) -> Any:
     except TypeError:  # Fraction, datetime: rarely derived from
         return base
     value.__dict__["_wire_id"] = ident
+    if member and len(peer.members) < MAX_TYPES:
+        peer.members[ident] = value  # kept, since tests compare members with `is`
     return value
 
 
@@ -71,13 +78,15 @@ def _mirror_type(peer: Any, kind: type, info: Info) -> type:
     def let_go(self: Any) -> None:
         peer.dropped.extend((self.__dict__.get("_wire_id", 0), 1))
 
-    space: dict[str, Any] = {"__getattr__": missing, "__setattr__": assign, "__reduce_ex__": to_base,
-                             "__del__": let_go}  # fmt: skip
+    space: dict[str, Any] = {"_wire_base": kind, "__getattr__": missing, "__setattr__": assign,
+                             "__reduce_ex__": to_base, "__del__": let_go}  # fmt: skip
     named = peer.is_named(info.names)
     for entry in info.overrides:
         name = entry[:-2] if entry.endswith("()") else entry
         if name == "__exit__":
             space[name] = leave
+        if peer.shows and name in _TEXT:
+            space[name] = _text_of(peer, _TEXT[name])
         if name[:2] == "__" and name not in _SPECIAL:
             continue
         if not entry.endswith("()"):  # also a field of a named tuple, such as `count`
@@ -104,6 +113,23 @@ def _method(peer: Any, names: list, name: str) -> Callable:
     return call
 
 
+def _text_of(peer: Any, op: str) -> Callable:
+    def text(self: Any, *args: Any) -> str:
+        told = peer.request(op, self, *args)
+        if type(told) is not str:
+            raise TypeError(f"__{op}__ of a {type(self).__name__} object did not give str")
+        return told
+
+    return text
+
+
+def unmirrored(value: Any) -> Any:
+    """A copy of an instance of the other side's class as its plain base, whose text is made here."""
+    if "_wire_base" not in vars(type(value)):
+        return value
+    return _plain(vars(type(value))["_wire_base"], value)
+
+
 def _attribute(peer: Any, kind: type, names: list, name: str) -> property:
     def read(self: Any) -> Any:
         value = peer.request("getattr", self, name)
@@ -127,7 +153,8 @@ def exception_type(peer: Any, ident: int, info: Info) -> type:
     if isinstance(found, type):
         return found
     bases = tuple(p for p in parents if isinstance(p, type) and issubclass(p, BaseException))[:3]
-    space = {"__str__": _message, "__getattr__": _ask(peer), "__init__": _init, "_wire_handle": remote}
+    space = {"__str__": _message, "__getattr__": _ask(peer), "__init__": _made_by(peer, remote),
+             "_wire_handle": remote}  # fmt: skip
     try:
         cls = type(info.names[0], bases or (nearest(info.names),), space)
     except TypeError:  # parents that do not fit together here
@@ -136,8 +163,17 @@ def exception_type(peer: Any, ident: int, info: Info) -> type:
     return peer.keep(ident, cls)
 
 
-def _init(exc: Any, *args: Any, **kwargs: Any) -> None:
-    exc.args = args
+def _made_by(peer: Any, remote: Any) -> Callable:
+    """The constructor, for exceptions made on this side: the other side makes one, which has what its class adds."""
+
+    def init(exc: Any, *args: Any, **kwargs: Any) -> None:
+        made = peer.request("call", remote, args, kwargs)
+        if type(made) is type(exc):
+            exc.args = made.args
+            names = ("_wire_message", "_wire_value", "_wire_id")
+            exc.__dict__.update((name, made.__dict__[name]) for name in names if name in made.__dict__)
+
+    return init
 
 
 def _message(exc: Any) -> str:
@@ -164,7 +200,7 @@ def to_exception(peer: Any, error: RemoteError) -> BaseException:
     builtin = EXCEPTIONS.get(cls.__name__) is cls
     try:
         # A class of the standard library may do anything in its constructor.
-        exc = cls(*error.args) if builtin or mirrored else None
+        exc = cls(*error.args) if builtin else None
     except Exception:
         exc = None
     if exc is None:

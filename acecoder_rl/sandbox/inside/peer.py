@@ -41,6 +41,8 @@ class Peer:
     """Subclasses give `perform` (serve a request), `stand_in` (for the other side's object) and `lost`
     (the connection ended, or the other side broke its form)."""
 
+    shows = False  # whether the text of the other side's subclasses of plain types is asked for
+
     def __init__(self, sock: Any, max_bytes: int = MAX_BYTES) -> None:
         self.sock = sock
         self.max_bytes = max_bytes
@@ -53,6 +55,7 @@ class Peer:
         self.foreign_ids: dict[int, int] = {}  # id(stand-in) -> id, for those kept in stand_ins
         self.stand_ins: dict[int, Any] = {}
         self.mirror_types: dict[Any, type] = {}
+        self.members: dict[int, Any] = {}  # of enumerations whose members are plain data as well
 
     def export(self, obj: Any) -> int:
         """Our id of an object of ours that is being sent."""

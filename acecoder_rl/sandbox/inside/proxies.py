@@ -53,6 +53,8 @@ class Judge(Peer):
         dead: why the connection ended, "" while it lasts.
     """
 
+    shows = True
+
     def __init__(
         self,
         sock: Any,
@@ -79,8 +81,8 @@ class Judge(Peer):
         handle = self.handles.get(ident)
         if handle is None:
             handle = handle_type(info)()
-            state = {"id": ident, "peer": self, "names": frozenset(info.names), "label": info.names[0],
-                     "sent": 0, "taken": 0, "told": (-1, None), "ahead": collections.deque()}  # fmt: skip
+            state = {"id": ident, "peer": self, "names": frozenset(info.names), "label": info.names[0], "sent": 0,
+                     "taken": 0, "told": (-1, None, False), "count": None, "ahead": collections.deque()}  # fmt: skip
             for name, value in state.items():
                 object.__setattr__(handle, "_wire_" + name, value)
             self.handles[ident] = handle

@@ -11,6 +11,7 @@ import reprlib
 from typing import Any
 
 from acecoder_rl.sandbox.inside.handles import is_handle
+from acecoder_rl.sandbox.inside.mirrors import unmirrored
 from acecoder_rl.sandbox.inside.prepared import SEEN
 from acecoder_rl.sandbox.inside.proxies import CandidateDied
 
@@ -23,13 +24,15 @@ def verdict_of(exc: BaseException, setup: str = "", test: str = "") -> tuple:
         return "crashed", str(exc)
     if isinstance(exc, MemoryError):
         return "memory", "MemoryError"
-    if isinstance(exc, AssertionError) and exc.__dict__.get("_from_candidate") is not True:
-        line = failed_line(exc, {"<tests>": setup, "<test>": test})
-        return "failed", line + (f": {exc}" if exc.args else "")
     try:
         text = str(exc)
-    except Exception as inner:  # an exception class of the tests
+    except CandidateDied as died:
+        return "crashed", str(died)
+    except Exception as inner:  # an exception class of the tests, or a value of the program's in it
         text = f"<{type(inner).__name__} in its message>"
+    if isinstance(exc, AssertionError) and exc.__dict__.get("_from_candidate") is not True:
+        line = failed_line(exc, {"<tests>": setup, "<test>": test})
+        return "failed", line + (f": {text}" if exc.args else "")
     return "error", f"{type(exc).__name__}: {text}" if text else type(exc).__name__
 
 
@@ -52,6 +55,9 @@ def failed_line(exc: BaseException, sources: dict) -> str:
 
 
 class _Brief(reprlib.Repr):
+    def repr1(self, x: Any, level: int) -> str:
+        return super().repr1(unmirrored(x), level)
+
     def repr_int(self, value: int, level: int) -> str:
         return repr(value) if abs(value) < 1 << 256 else f"<int of {value.bit_length()} bits>"
 

@@ -170,6 +170,7 @@ class Candidate(Peer):
     do_delitem = staticmethod(operator.delitem)
     do_contains = staticmethod(operator.contains)
     do_iter = staticmethod(iter)
+    do_reversed = staticmethod(reversed)
     do_type = staticmethod(type)
     do_copy = staticmethod(copy.copy)
     do_deepcopy = staticmethod(copy.deepcopy)
