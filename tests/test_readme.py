@@ -29,7 +29,10 @@ def test_python_blocks_print_what_they_say(code, tmp_path):
     if "numpy" in code:
         pytest.importorskip("numpy")
     said = re.findall(r"^\s*print\(.*\)  # (.*)$", code, re.MULTILINE)
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=900)
+    for _ in range(4):
+        done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, timeout=900)
+        if "node timed out during startup" not in done.stderr:
+            break  # else Ray gave itself up after 30 s, as it does on a busy machine
     assert done.returncode == 0, done.stderr
     assert said and done.stdout.splitlines() == said
 
