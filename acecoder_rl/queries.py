@@ -1,6 +1,7 @@
 """OpenRLHF's decoded text -> the question, and the completion in it.
 
-Covers: `prompt_end`, `without_end`, `completion_in`, `question_in`: what rewards by `--reward.remote_url` take apart.
+Covers: `prompt_end`, `without_end`, `completion_in`, `question_in`: what rewards by `--reward.remote_url` take apart;
+    `turn_ends`: where the model's own turn ends.
 Does not cover: the program within a completion (completions.py).
 Written for OpenRLHF 0.11: `query` is the decoded prompt and response with their special tokens, cut from the left where
     it was too long; `prompts` is the rendered chat template.
@@ -9,11 +10,14 @@ Written for OpenRLHF 0.11: `query` is the decoded prompt and response with their
 from __future__ import annotations
 
 import re
+from typing import Any
 
 ENDS = (  # stop tokens, as they end a completion that was not cut off
     *("<|im_end|>", "<|endoftext|>", "<|eot_id|>", "<|eom_id|>", "<|end_of_text|>", "<|EOT|>", "<|end|>"),
     *("<|return|>", "<|eos|>", "<end_of_turn>", "<eos>", "</s>", "<\uff5cend\u2581of\u2581sentence\uff5c>"),
 )
+# harmony's <|end|> ends its thoughts, too, with the answer still to come.
+_TURN_ENDS = frozenset(ENDS) - {"<|end|>"}
 TAIL = 32  # characters by which the end of a prompt is found
 # Turns of ChatML and Llama 3. A turn's text ends at its end token; the last turn, the assistant's, is left open.
 _TURN = re.compile(
@@ -66,3 +70,12 @@ def prompt_end(query: str, prompt: str) -> int:
             return len(query) - len(left) + at + len(tail)
         at = left.find(tail, at + 1)
     raise ValueError("the prompt is not in the query: is decoding lossy, or was the prompt cut to nothing?")
+
+
+def turn_ends(tokenizer: Any) -> list[int]:
+    """The tokens that end a turn, of a Transformers tokenizer.
+
+    A base model does not stop at the end of the chat template's turn: it goes on with turns of its own, and without
+    their special tokens a program in those would pass for the answer's.
+    """
+    return sorted(number for name, number in tokenizer.get_added_vocab().items() if name in _TURN_ENDS)

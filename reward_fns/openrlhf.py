@@ -13,7 +13,7 @@ import sys
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
-from acecoder_rl.queries import ENDS, prompt_end, without_end
+from acecoder_rl.queries import prompt_end, turn_ends, without_end
 from reward_fns.configured import configured, problem_of
 from reward_fns.loop import wait_for
 from reward_fns.reward import KEYS, Reward
@@ -31,8 +31,6 @@ else:
 
 # Of one call of reward_func: beyond any program's last resort (Limits.wall_seconds) with a queue before it.
 CALL_SECONDS = 600.0
-# Ends of a turn. harmony's <|end|> ends its thoughts, too, with the answer still to come.
-TURN_ENDS = frozenset(ENDS) - {"<|end|>"}
 
 
 def logs(reward: Reward) -> dict[str, float]:
@@ -66,12 +64,8 @@ class AgentExecutor(SingleTurnAgentExecutor):
 
 
 def _turn(tokenizer: Any, tokens: list[int]) -> str:
-    """The model's own turn, without special tokens.
-
-    A base model does not stop at the end of the chat template's turn: it goes on with turns of its own, and without
-    their special tokens a program in those would pass for the answer's.
-    """
-    ends = {number for name, number in tokenizer.get_added_vocab().items() if name in TURN_ENDS}
+    """The model's own turn, without special tokens."""
+    ends = set(turn_ends(tokenizer))
     end = next((index for index, token in enumerate(tokens) if token in ends), len(tokens))
     return tokenizer.decode(tokens[:end], skip_special_tokens=True)
 

@@ -17,6 +17,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from acecoder_rl.queries import turn_ends
+
 
 @dataclass(frozen=True)
 class Job:
@@ -106,16 +108,17 @@ def _run(jobs: list[Job]) -> None:
     first = jobs[0]
     # The engine's seed, not the samples': with those vLLM on CPU fails when a prompt is read in two parts.
     engine = vllm.LLM(first.model, max_model_len=first.max_model_len, seed=first.seed, **engine_options(first.device))
+    tokenizer = engine.get_tokenizer()
     for job, rows in zip(jobs, prompts_of, strict=True):
         how = vllm.SamplingParams(
             n=job.samples,
             temperature=job.temperature,
             top_p=job.top_p,
             max_tokens=job.max_new_tokens,
+            stop_token_ids=turn_ends(tokenizer),
             skip_special_tokens=True,
         )
         # As tokens: the prompts are rendered, and the engine would add what their template has already.
-        tokenizer = engine.get_tokenizer()
         prompts = [
             {"prompt_token_ids": tokenizer(row["prompt"], add_special_tokens=False)["input_ids"]} for row in rows
         ]

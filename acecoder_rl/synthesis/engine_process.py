@@ -13,6 +13,7 @@ import threading
 from typing import IO, Any
 
 from acecoder_rl.evaluation.sampling import end_with, engine_options
+from acecoder_rl.queries import turn_ends
 
 
 def main(pipe: int) -> None:
@@ -37,7 +38,7 @@ def main(pipe: int) -> None:
 
 def _serve(engine: Any, settings: dict[str, Any], chunk: list[dict[str, Any]], answers: IO[str]) -> None:
     tokenizer, inner = engine.get_tokenizer(), engine.llm_engine
-    room = inner.model_config.max_model_len
+    room, ends = inner.model_config.max_model_len, turn_ends(tokenizer)
 
     def tell(number: int, **told: Any) -> None:
         answers.write(json.dumps({"job": number, "failed": "", **told}) + "\n")
@@ -48,9 +49,8 @@ def _serve(engine: Any, settings: dict[str, Any], chunk: list[dict[str, Any]], a
         if len(tokens) >= room:
             tell(request["job"], failed=f"the prompt has {len(tokens)} tokens, and the engine holds {room}")
             continue
-        inner.add_request(
-            str(request["job"]), {"prompt_token_ids": tokens}, _how(request, settings, room - len(tokens))
-        )
+        how = _how(request, settings, room - len(tokens), ends)
+        inner.add_request(str(request["job"]), {"prompt_token_ids": tokens}, how)
     asked = {str(request["job"]): request for request in chunk}
     while inner.has_unfinished_requests():
         # Not `generate`, which gives nothing before it has everything.
@@ -81,7 +81,7 @@ def _prompt(tokenizer: Any, request: dict[str, Any], chat: bool) -> list[int]:
     return tokenizer(text, add_special_tokens=not chat)["input_ids"]
 
 
-def _how(request: dict[str, Any], settings: dict[str, Any], room: int) -> Any:
+def _how(request: dict[str, Any], settings: dict[str, Any], room: int, ends: list[int]) -> Any:
     from vllm import SamplingParams
     from vllm.sampling_params import RequestOutputKind, StructuredOutputsParams
 
@@ -99,6 +99,7 @@ def _how(request: dict[str, Any], settings: dict[str, Any], room: int) -> Any:
         seed=request["seed"] if settings["device"] != "cpu" else None,
         structured_outputs=structured,
         stop=request["stop"] or None,
+        stop_token_ids=ends,
         # Else the last of a request's answers comes alone, when all of them are finished.
         output_kind=RequestOutputKind.FINAL_ONLY,
     )

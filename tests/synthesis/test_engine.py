@@ -30,8 +30,10 @@ class Tokenizer:
         return "".join(f"<{m['role']}>{m['content']}" for m in messages) + "<assistant>"
     def __call__(self, text, add_special_tokens):
         return {"input_ids": [ord(letter) for letter in text]}
+    def get_added_vocab(self):
+        return {"<|im_end|>": ord("|")}
     def decode(self, tokens, skip_special_tokens):
-        return "".join(map(chr, tokens))
+        return "".join(map(chr, tokens)).replace("|", "")
 
 class LLM:
     def __init__(self, path, seed, **options):
@@ -57,6 +59,8 @@ class LLM:
             os._exit(7)
         said = [ord(letter) for letter in f"{os.getpid()} {text.upper()}"][: how.max_tokens]
         finish = "length" if len(said) == how.max_tokens else "stop"
+        end = next((index for index, token in enumerate(said) if token in how.stop_token_ids), len(said))
+        said = said[:end + 1]  # with the token itself, as vLLM's
         outputs = [Plain(index=i, token_ids=[*said, 48 + i], finish_reason=finish) for i in reversed(range(how.n))]
         if how.output_kind != "final only":
             outputs = outputs[-1:]  # as vLLM does
@@ -90,6 +94,13 @@ def words(text: str, **more: Any) -> Request:
 def without_pid(answer: Answer | Failed) -> str:
     assert isinstance(answer, Answer)
     return answer.text.partition(" ")[2]
+
+
+def test_an_answer_ends_with_the_models_own_turn(tmp_path, vllm):
+    model = Engine(path=vllm, device="cpu")
+    with Answers(tmp_path / "a.sqlite") as answers:
+        ((said,),) = ask(model, [words("mine|<user>its own")], answers, Budget())
+    assert without_pid(said) == "<USER>MINE0"
 
 
 def test_chunks_are_answered_in_order_by_one_engine_and_then_by_the_cache(tmp_path, vllm):
