@@ -45,6 +45,13 @@ def _read_asserts(tests: tuple[str, ...], setup: str, at: At) -> Tests:
             at[index].fail(f"is {shown(code)}, which checks nothing and so passes always: write an assert")
         trees.append(tree)
         found.append(Test("assert", code=code))
+    used = {node.id for tree in trees for node in ast.walk(tree) if isinstance(node, ast.Name)}
+    for index, tree in enumerate(trees):
+        if name := _uncalled(tree, used):
+            at[index].fail(
+                f"is {shown(tests[index])}, which defines {name}, but nothing calls it, and so passes always: call it, "
+                'or give the whole file as {"pytest": ...} or {"unittest": ...}'
+            )
     return Tests(tuple(found), setup, infer(trees, parse_setup(setup, at)))
 
 
@@ -55,6 +62,19 @@ def _checks(tree: ast.Module) -> bool:
         isinstance(part, ast.Pass) or (isinstance(part, ast.Expr) and isinstance(part.value, idle))
         for part in tree.body
     )
+
+
+def _uncalled(tree: ast.Module, used: set[str]) -> str | None:
+    """What code defines that would check something, if it is nothing but that, and no test uses it."""
+    if not all(isinstance(part, DEFINITIONS) for part in tree.body):
+        return None
+    defined = [part for part in tree.body if not isinstance(part, (ast.Import, ast.ImportFrom))]
+    checks = [part.name for part in defined if any(_is_check(node) for node in ast.walk(part))]
+    return checks[0] if checks and not used & {part.name for part in defined} else None
+
+
+def _is_check(node: ast.AST) -> bool:
+    return isinstance(node, ast.Assert) or (isinstance(node, ast.Attribute) and node.attr.startswith("assert"))
 
 
 def read_source(code: str, setup: str, at: At) -> Tests:

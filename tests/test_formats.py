@@ -25,6 +25,8 @@ def test_1_asserts():
     assert {test.kind for test in tests} == {"assert"}
     assert tests.entry_point == "add"
     assert parse_tests({"assert_case": ["assert add(1, 2) == 3"]}).entry_point == "add"
+    # Elements share their names: what one defines another may call.
+    assert len(parse_tests(["import math", "def test(f):\n    assert f(0, 0) == 0", "test(add)"]).tests) == 3
 
 
 def test_2_stdin_stdout_dict():
@@ -192,6 +194,8 @@ def test_canonical_json_is_a_key():
         ),
         (["assert f(1)", ""], r"field 'tests\[1\]' is '' which has no statement"),
         (["# nothing"], r"field 'tests\[0\]' is '# nothing' which has no statement"),
+        (["def test():\n    assert f(1)"], r"field 'tests\[0\]' is .* which defines test, but nothing calls it"),
+        (["class T(TestCase):\n    def test(self):\n        self.assertTrue(f(1))"], "defines T, but nothing calls it"),
         (["assert f(1)", 3], r"field 'tests\[1\]' is 3: give a string"),
         (["assert f(1)", {"input": "1", "output": "2"}], r"field 'tests\[1\]' is {'input"),
         (["assert '\x00'"], r"field 'tests\[0\]' .*does not parse"),
