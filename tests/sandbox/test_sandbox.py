@@ -266,7 +266,8 @@ def test_a_worker_killed_once_is_nothing_and_twice_is_an_error():
 
     def run(seconds, answers):
         try:
-            answers.append(sandbox.run(f"import time\ntime.sleep({seconds})\n" + RIGHT, ADD).passed)
+            patient = Limits(test_seconds=20, wall_seconds=60)
+            answers.append(sandbox.run(f"import time\ntime.sleep({seconds})\n" + RIGHT, ADD, limits=patient).passed)
         except SandboxError as error:
             answers.append(str(error))
 
@@ -274,7 +275,7 @@ def test_a_worker_killed_once_is_nothing_and_twice_is_an_error():
         assert sandbox.run(RIGHT, ADD).passed  # its interpreters are there
         idle = processes()
         answers = []
-        for seconds, kills in ((2, 1), (3, 2)):
+        for seconds, kills in ((6, 1), (7, 2)):
             thread = threading.Thread(target=run, args=(seconds, answers))
             thread.start()
             for _ in range(kills):
