@@ -13,6 +13,7 @@ import pytest
 
 from acecoder_rl.problems import parse_tests
 from acecoder_rl.sandbox import Limits, Sandbox, SandboxError
+from tests.sandbox.footprint import settle
 
 ADD = [f"assert add({i}, 2) == {i + 2}" for i in range(8)]
 RIGHT = "def add(a, b):\n    return a + b\n"
@@ -273,6 +274,7 @@ def test_a_worker_killed_once_is_nothing_and_twice_is_an_error():
 
     with Sandbox(workers=1) as sandbox:
         assert sandbox.run(RIGHT, ADD).passed  # its interpreters are there
+        settle(processes()[0])  # the program that has just run is gone
         idle = processes()
         answers = []
         for seconds, kills in ((6, 1), (7, 2)):
