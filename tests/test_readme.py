@@ -98,7 +98,7 @@ def test_quickstart_goes_through(tmp_path):
         pytest.skip("not in a checkout that `make` has set up")
     folder = tmp_path / "quickstart"
     done = subprocess.run(
-        ["make", "quickstart", f"SET=logging.folder={folder} model.path={tmp_path}/model"],
+        ["make", "quickstart", f"SET=logging.folder={folder} model.path={tmp_path}/model resources.threads=1"],
         cwd=README.parent,
         env={**os.environ, "SMOKE": "1"},
         capture_output=True,

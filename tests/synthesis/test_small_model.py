@@ -30,6 +30,7 @@ def test_a_small_model_from_seeds_to_report(tmp_path, monkeypatch):
         "recipes/synthesize.yaml",
         [
             f"models.small.path={path}",
+            "models.small.threads=1",  # another run is beside it
             f"seeds.sources=[{{path: 'starter:seeds', max_rows: {SEEDS}}}]",
             "imagine.max_tokens=80",
             "verify.max_tokens=40",
