@@ -66,11 +66,20 @@ def _checks(tree: ast.Module) -> bool:
 
 def _uncalled(tree: ast.Module, used: set[str]) -> str | None:
     """What code defines that would check something, if it is nothing but that, and no test uses it."""
-    if not all(isinstance(part, DEFINITIONS) for part in tree.body):
+    parts = [part for part in tree.body if not _runs_a_file(part)]
+    if not all(isinstance(part, DEFINITIONS) for part in parts):
         return None
-    defined = [part for part in tree.body if not isinstance(part, (ast.Import, ast.ImportFrom))]
+    defined = [part for part in parts if not isinstance(part, (ast.Import, ast.ImportFrom))]
     checks = [part.name for part in defined if any(_is_check(node) for node in ast.walk(part))]
     return checks[0] if checks and not used & {part.name for part in defined} else None
+
+
+def _runs_a_file(part: ast.stmt) -> bool:
+    """`unittest.main()` and `pytest.main()` look for a file of tests, which an element of a list is not."""
+    return isinstance(part, ast.If | ast.Expr) and any(
+        isinstance(node, ast.Call) and ast.unparse(node.func) in ("unittest.main", "pytest.main")
+        for node in ast.walk(part)
+    )
 
 
 def _is_check(node: ast.AST) -> bool:

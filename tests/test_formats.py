@@ -196,6 +196,10 @@ def test_canonical_json_is_a_key():
         (["# nothing"], r"field 'tests\[0\]' is '# nothing' which has no statement"),
         (["def test():\n    assert f(1)"], r"field 'tests\[0\]' is .* which defines test, but nothing calls it"),
         (["class T(TestCase):\n    def test(self):\n        self.assertTrue(f(1))"], "defines T, but nothing calls it"),
+        (
+            ["def test():\n    assert f(1)\nif __name__ == '__main__':\n    unittest.main()"],
+            "defines test, but nothing calls it",
+        ),
         (["assert f(1)", 3], r"field 'tests\[1\]' is 3: give a string"),
         (["assert f(1)", {"input": "1", "output": "2"}], r"field 'tests\[1\]' is {'input"),
         (["assert '\x00'"], r"field 'tests\[0\]' .*does not parse"),

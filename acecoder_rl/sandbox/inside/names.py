@@ -166,7 +166,6 @@ def is_class_name(name: str) -> bool:
     return name.lstrip("_")[:1].isupper() and name not in ("Solution", "StopIteration")
 
 
-_PATCHERS = {"monkeypatch", "mocker", "patch", "mock", "patcher"}
 _FILES = {"tmp_path", "tmpdir", "tmp_path_factory", "tempfile", "capfd", "capfdbinary", "caplog", "recwarn"}
 _SYSTEM = {"sys", "os", "builtins", "time", "random", "solution", "datetime"}
 
